@@ -213,7 +213,7 @@ def make_scene(rng, size):
     for label in draw_classes(rng):
         add_object(canvas, visible, label, rng, radii)
     add_clutter(canvas, rng, rng.integers(0, 3))
-    masks = [(k, shrink(mask.astype(np.float32), size) >= 0.5) for k, mask, _ in visible]
+    masks = [(k, shrink(mask.astype(np.float32), size) > 0.5) for k, mask, _ in visible]
     return shrink(canvas, size), masks
 
 
