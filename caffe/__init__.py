@@ -1,0 +1,26 @@
+"""Caffe in Python on PyTorch tensors: `import caffe` is pycaffe.
+
+Same prototxt, same .caffemodel, same calls; CPU, or any GPU that PyTorch runs on.
+"""
+
+from caffe.blob import Blob
+from caffe.device import set_device, set_mode_cpu, set_mode_gpu, set_random_seed
+from caffe.errors import CaffeError
+from caffe.net import Net
+from caffe.proto.caffe_pb2 import TEST, TRAIN
+from caffe.python_layer import PythonLayer as Layer
+from caffe.registry import layer_type_list
+
+__all__ = [
+    "TEST",
+    "TRAIN",
+    "Blob",
+    "CaffeError",
+    "Layer",
+    "Net",
+    "layer_type_list",
+    "set_device",
+    "set_mode_cpu",
+    "set_mode_gpu",
+    "set_random_seed",
+]

@@ -1,0 +1,182 @@
+"""Blobs: numpy arrays for the user, torch tensors for the engine, one set of numbers.
+
+Caffe's blob keeps its numbers on the host, on the device or on both and copies when somebody looks.
+`_Mirror` does the same for one array: as long as nobody asks for the numpy view, the engine's
+tensor is all there is. Once a view was handed out it keeps its memory: the engine writes new
+results into it, and what the user wrote into it is what the engine reads next.
+"""
+
+import math
+from collections.abc import Iterable
+
+import numpy as np
+import torch
+
+_CPU = torch.device("cpu")
+
+
+def _as_host(tensor: torch.Tensor) -> np.ndarray:
+    return tensor.detach().to(_CPU, torch.float32).contiguous().numpy()
+
+
+class _Mirror:
+    """One float32 array, seen as a C-contiguous numpy array and as a tensor."""
+
+    __slots__ = ("host", "stale", "tensor", "touched")
+
+    def __init__(self) -> None:
+        self.tensor: torch.Tensor | None = None
+        self.host: np.ndarray | None = None
+        self.stale = False  # the tensor on a device is newer than the host array
+        self.touched = False  # the host array may hold what the user wrote
+
+    def view(self, shape: tuple[int, ...]) -> np.ndarray:
+        """The numpy array; zeros if nothing was ever computed."""
+        if self.host is None:
+            filled = self.tensor is not None and self.tensor.device.type != "meta"
+            self.host = _as_host(self.tensor) if filled else np.zeros(shape, np.float32)
+        elif self.stale:
+            np.copyto(self.host, _as_host(self.tensor))
+        self.stale, self.touched = False, True
+        return self.host
+
+    def read(self, shape: tuple[int, ...], device: torch.device) -> torch.Tensor:
+        """The numbers as a tensor on `device`, with what the user wrote."""
+        if self.touched and self.host is not None:
+            shares = self.tensor is not None and self.tensor.data_ptr() == self.host.ctypes.data
+            if device.type != "cpu":
+                self.tensor, self.touched = torch.from_numpy(self.host).to(device), False
+            elif not shares or self.tensor.device.type != "cpu":
+                self.tensor = torch.from_numpy(self.host)
+        elif self.tensor is None:
+            self.tensor = torch.zeros(shape, device=device)
+        elif self.tensor.device != device:
+            self.tensor = self.tensor.detach().to(device)
+        return self.tensor
+
+    def write(self, tensor: torch.Tensor) -> None:
+        """Take the engine's result; views handed out before stay current."""
+        self.tensor = tensor
+        if self.host is None:
+            return
+        if self.host.shape != tuple(tensor.shape):
+            self.host, self.stale, self.touched = None, False, False
+        elif tensor.device.type != "cpu":
+            self.stale, self.touched = True, False
+        elif tensor.data_ptr() != self.host.ctypes.data:
+            np.copyto(self.host, tensor.detach().numpy())
+
+    def clear(self) -> None:
+        """Back to zeros, without touching memory unless somebody holds the view."""
+        self.tensor = None
+        if self.host is not None:
+            self.host.fill(0)
+            self.stale, self.touched = False, True
+
+    def resize(self, shape: tuple[int, ...]) -> None:
+        """Keep the numbers if the count stays, as Caffe does; otherwise start from zeros."""
+        count = math.prod(shape)
+        if self.host is not None:
+            self.host = self.host.reshape(shape) if self.host.size == count else None
+        if self.tensor is not None:
+            keep = self.tensor.numel() == count and self.tensor.device.type != "meta"
+            self.tensor = self.tensor.detach().reshape(shape) if keep else None
+        if self.host is None:
+            self.stale, self.touched = False, False
+
+
+class Blob:
+    """An N-d array with its gradient: pycaffe's `Blob`.
+
+    data, diff: C-contiguous, writable float32 arrays of `shape`. They stay valid and current while
+    the shape stays. A parameter's diff accumulates until it is cleared.
+    """
+
+    def __init__(self, shape: Iterable[int] = (), learned: bool = False) -> None:
+        self._shape = tuple(int(n) for n in shape)
+        self._data, self._diff = _Mirror(), _Mirror()
+        self.learned = learned  # a leaf that autograd differentiates with respect to
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self._shape
+
+    @property
+    def data(self) -> np.ndarray:
+        return self._data.view(self._shape)
+
+    @property
+    def diff(self) -> np.ndarray:
+        return self._diff.view(self._shape)
+
+    @property
+    def count(self) -> int:
+        return math.prod(self._shape)
+
+    def _legacy(self, axis: int) -> int:
+        if len(self._shape) > 4:
+            raise ValueError(f"num/channels/height/width need at most 4 axes, got {self._shape}")
+        return self._shape[axis] if axis < len(self._shape) else 1
+
+    num = property(lambda self: self._legacy(0))
+    channels = property(lambda self: self._legacy(1))
+    height = property(lambda self: self._legacy(2))
+    width = property(lambda self: self._legacy(3))
+
+    def reshape(self, *shape: int) -> None:
+        """Set the shape; `Net.reshape` or the next forward carries it to the layers behind."""
+        new = tuple(int(n) for n in shape)
+        if new != self._shape:
+            self._shape = new
+            self._data.resize(new)
+            self._diff.resize(new)
+
+    # What follows is the engine's side; users of pycaffe see only the numpy views above.
+
+    def tensor(self, device: torch.device = _CPU) -> torch.Tensor:
+        """data as a tensor on `device`, with what the user wrote into the view."""
+        tensor = self._data.read(self._shape, device)
+        if self.learned and tensor.is_leaf:
+            tensor.requires_grad_(True)
+        return tensor
+
+    def store(self, tensor: torch.Tensor) -> None:
+        """Make a computed tensor this blob's data; its shape becomes the blob's."""
+        shape = tuple(tensor.shape)
+        if shape != self._shape:
+            self._diff.resize(shape)
+            self._shape = shape
+        self._data.write(tensor)
+
+    def diff_tensor(self, device: torch.device = _CPU) -> torch.Tensor:
+        """diff as a tensor on `device`."""
+        return self._diff.read(self._shape, device)
+
+    def store_diff(self, tensor: torch.Tensor) -> None:
+        """Make a computed gradient this blob's diff."""
+        self._diff.write(tensor)
+
+    def add_diff(self, tensor: torch.Tensor) -> None:
+        """Accumulate a gradient, as Caffe's layers do for their parameters."""
+        empty = self._diff.tensor is None and not self._diff.touched
+        self.store_diff(tensor if empty else self.diff_tensor(tensor.device) + tensor)
+
+    def detach(self) -> None:
+        """Forget how the data was computed; the numbers stay."""
+        if self._data.tensor is not None and not self.learned:
+            self._data.tensor = self._data.tensor.detach()
+
+    def clear_diff(self) -> None:
+        """Set the gradient to zero."""
+        self._diff.clear()
+
+    def share(self, other: "Blob") -> None:
+        """Use the other blob's data and diff as one's own from now on."""
+        self._shape, self._data, self._diff = other._shape, other._data, other._diff
+        self.learned = other.learned
+
+
+def to_dtype(blob: Blob, dtype: torch.dtype) -> None:
+    """Let the engine compute with this blob in `dtype` (gradient checks use float64)."""
+    blob._data.tensor = blob.tensor().detach().to(dtype)
+    blob._data.host, blob._data.touched = None, False

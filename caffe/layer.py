@@ -1,0 +1,98 @@
+"""The base class of all layers that compute on tensors.
+
+A layer is its `forward`; PyTorch's autograd does the backward pass. Shapes at net construction come
+from running `forward` on tensors of the "meta" device, which have a shape and no numbers.
+"""
+
+from typing import NoReturn
+
+import torch
+
+from caffe.blob import Blob
+from caffe.errors import CaffeError
+from caffe.filler import fill
+from caffe.proto import caffe_pb2
+
+Shape = tuple[int, ...]
+Count = int | tuple[int, int | None]
+
+
+def _within(count: int, allowed: Count) -> bool:
+    if isinstance(allowed, int):
+        return count == allowed
+    low, high = allowed
+    return low <= count and (high is None or count <= high)
+
+
+def _words(allowed: Count) -> str:
+    if isinstance(allowed, int):
+        return str(allowed)
+    low, high = allowed
+    return f"at least {low}" if high is None else f"{low} to {high}"
+
+
+class Layer:
+    """One layer of a net.
+
+    Subclasses set `bottoms` and `tops` (an exact count, or (least, most) with None for no bound),
+    `is_loss` (the first top then has loss_weight 1 unless the net says otherwise), create their
+    parameters in `setup` and compute in `forward`.
+    """
+
+    type = ""
+    bottoms: Count = 1
+    tops: Count = 1
+    is_loss = False
+
+    def __init__(self, layer_param: caffe_pb2.LayerParameter, phase: int) -> None:
+        self.layer_param = layer_param
+        self.phase = phase
+        self.blobs: list[Blob] = []
+        self._device = torch.device("cpu")
+        for kind, names, allowed in (
+            ("bottom", layer_param.bottom, self.bottoms),
+            ("top", layer_param.top, self.tops),
+        ):
+            if not _within(len(names), allowed):
+                self.fail(f"expected {_words(allowed)} {kind} blob(s), got {len(names)}")
+
+    @property
+    def name(self) -> str:
+        return self.layer_param.name
+
+    def fail(self, message: str) -> NoReturn:
+        """Raise CaffeError with this layer's name and type in front."""
+        raise CaffeError(f'layer "{self.name}" ({self.type}): {message}')
+
+    def setup(self, *bottom_shapes: Shape) -> None:
+        """Check the parameters against the bottoms and create the blobs; called once."""
+
+    def forward(self, *bottoms: torch.Tensor) -> torch.Tensor | tuple[torch.Tensor, ...]:
+        """Compute the tops from the bottoms."""
+        raise NotImplementedError
+
+    def add_blob(self, shape: Shape, filler: caffe_pb2.FillerParameter | None = None) -> None:
+        """Append a learned blob; without a filler it holds zeros."""
+        blob = Blob(shape, learned=True)
+        blob.store(fill(shape, filler or caffe_pb2.FillerParameter()))
+        self.blobs.append(blob)
+
+    @property
+    def weights(self) -> list[torch.Tensor]:
+        """The blobs as tensors, where the bottoms of the running forward pass are."""
+        if self._device.type == "meta":
+            return [torch.empty(blob.shape, device="meta") for blob in self.blobs]
+        return [blob.tensor(self._device) for blob in self.blobs]
+
+    def run(self, *bottoms: torch.Tensor, device: torch.device) -> tuple[torch.Tensor, ...]:
+        """`forward` on `device`, its result always a tuple."""
+        self._device = device
+        out = self.forward(*bottoms)
+        return out if isinstance(out, tuple) else (out,)
+
+    def top_shapes(self, *bottom_shapes: Shape) -> list[Shape]:
+        """The tops' shapes; layers that cannot run on meta tensors override this."""
+        meta = torch.device("meta")
+        with torch.no_grad():
+            bottoms = [torch.empty(shape, device=meta) for shape in bottom_shapes]
+            return [tuple(top.shape) for top in self.run(*bottoms, device=meta)]

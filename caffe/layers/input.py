@@ -1,0 +1,30 @@
+"""Input: the blobs that the user fills."""
+
+import torch
+
+from caffe.layer import Layer, Shape
+from caffe.registry import register
+
+
+@register("Input")
+class Input(Layer):
+    """Tops whose numbers come from outside: `net.blobs["data"].data[...] = x`.
+
+    input_param: one shape for all tops, or one for each top.
+    Source: BVLC Caffe's InputLayer; nets with `input:` lines get one (see caffe/graph.py).
+    """
+
+    bottoms = 0
+    tops = (1, None)
+
+    def setup(self) -> None:
+        count, tops = len(self.layer_param.input_param.shape), len(self.layer_param.top)
+        if count not in (1, tops):
+            self.fail(f"expected 1 or {tops} input_param.shape, got {count}")
+
+    def top_shapes(self) -> list[Shape]:
+        shapes = [tuple(shape.dim) for shape in self.layer_param.input_param.shape]
+        return shapes * len(self.layer_param.top) if len(shapes) == 1 else shapes
+
+    def forward(self) -> tuple[torch.Tensor, ...]:
+        raise NotImplementedError("the net reads Input tops from their blobs")

@@ -1,0 +1,426 @@
+"""Net: wires the layers of a prototxt and runs them forward and backward."""
+
+import logging
+import os
+from collections import OrderedDict
+from collections.abc import Iterable, Sequence
+from itertools import zip_longest
+from typing import Any
+
+import numpy as np
+import torch
+
+from caffe import caffemodel, graph
+from caffe.blob import Blob
+from caffe.device import current_device
+from caffe.errors import CaffeError
+from caffe.layer import Layer
+from caffe.proto import caffe_pb2
+from caffe.registry import layer_class
+
+_log = logging.getLogger("caffe")
+_PHASES = {"TRAIN": caffe_pb2.TRAIN, "TEST": caffe_pb2.TEST}
+
+
+class _Overwrite(torch.autograd.Function):
+    """The user's new numbers in place of a computed tensor; its gradient passes through.
+
+    This is what writing into `net.blobs[x].data` and running on from there does in Caffe.
+    """
+
+    @staticmethod
+    def forward(ctx, computed, written):
+        return written.clone()
+
+    @staticmethod
+    def backward(ctx, grad):
+        return grad, None
+
+
+class Net:
+    """A net in one phase: pycaffe's `Net`.
+
+    Net(network_file, phase), Net(network_file, weights_file, phase) or
+    Net(network_file, phase, level=0, stages=None, weights=None). `network_file` may also be a
+    NetParameter. blobs, params, layer_dict are OrderedDicts in the net's order.
+
+    Raises CaffeError naming file and line, or the layer, for anything that does not fit.
+    """
+
+    def __init__(
+        self,
+        network_file: str | os.PathLike | caffe_pb2.NetParameter,
+        *args: Any,
+        phase: int | None = None,
+        weights: str | os.PathLike | None = None,
+        level: int = 0,
+        stages: Sequence[str] | None = None,
+    ) -> None:
+        phase, weights, level, stages = _arguments(args, phase, weights, level, stages)
+        param = self._read(network_file)
+        param.state.level = level
+        param.state.stage.extend(stages or [])
+        self._param = graph.prepare(param, phase)
+        self.name, self.phase = self._param.name, phase
+        self._layers: list[Layer] = []
+        self._blobs: OrderedDict[str, Blob] = OrderedDict()
+        self._made: dict[str, tuple[int, int]] = {}
+        self._sources: list[list[tuple[int, int]]] = []
+        self._loss_weights: dict[tuple[int, int], float] = {}
+        self._values: dict[str, torch.Tensor] = {}
+        self._edges: dict[tuple[int, int], Any] = {}
+        self._shared: dict[str, Blob] = {}
+        self._specs: dict[int, caffe_pb2.ParamSpec] = {}
+        for layer_param in self._param.layer:
+            self._append(layer_param)
+        self._finish()
+        if weights is not None:
+            self.copy_from(weights)
+
+    @staticmethod
+    def _read(network_file: Any) -> caffe_pb2.NetParameter:
+        param = caffe_pb2.NetParameter()
+        if isinstance(network_file, caffe_pb2.NetParameter):
+            param.CopyFrom(network_file)
+            return param
+        return graph.read_text(network_file, param)
+
+    # -- construction ------------------------------------------------------------------------------
+
+    def _append(self, layer_param: caffe_pb2.LayerParameter) -> None:
+        phase = layer_param.phase if layer_param.HasField("phase") else self.phase
+        layer = layer_class(layer_param.type, layer_param.name)(layer_param, phase)
+        index = len(self._layers)
+        shapes = [self._blobs[name].shape for name in layer_param.bottom]
+        layer.setup(*shapes)
+        self._share_params(layer)
+        try:
+            top_shapes = layer.top_shapes(*shapes)
+        except (RuntimeError, ValueError, IndexError) as error:
+            if isinstance(error, CaffeError) or layer_param.type == "Python":
+                raise
+            layer.fail(f"cannot take bottoms of shape {shapes}: {error}")
+        self._sources.append([self._made[name] for name in layer_param.bottom])
+        for j, (name, shape) in enumerate(zip(layer_param.top, top_shapes, strict=True)):
+            blob = self._blobs.setdefault(name, Blob())
+            blob.reshape(*shape)
+            self._made[name] = (index, j)
+        self._layers.append(layer)
+        self._weigh_losses(index, layer)
+        _log.info("%s (%s) -> %s", layer.name, layer.type, top_shapes)
+
+    def _weigh_losses(self, index: int, layer: Layer) -> None:
+        given = list(layer.layer_param.loss_weight)
+        if given and len(given) != len(layer.layer_param.top):
+            layer.fail(f"expected one loss_weight per top, got {len(given)}")
+        default = [1.0] if layer.is_loss else []
+        for j, weight in enumerate(given or default):
+            if weight:
+                self._loss_weights[index, j] = weight
+                self._blobs[layer.layer_param.top[j]].diff.fill(weight)
+
+    def _share_params(self, layer: Layer) -> None:
+        specs = list(layer.layer_param.param)
+        if len(specs) > len(layer.blobs):
+            layer.fail(f"expected at most {len(layer.blobs)} param, got {len(specs)}")
+        for i, (blob, spec) in enumerate(zip_longest(layer.blobs, specs)):
+            spec = spec if spec is not None else caffe_pb2.ParamSpec()
+            owner = self._shared.setdefault(spec.name, blob) if spec.name else blob
+            if owner is not blob:
+                strict = spec.share_mode == caffe_pb2.ParamSpec.STRICT
+                if owner.count != blob.count or (strict and owner.shape != blob.shape):
+                    layer.fail(
+                        f'param "{spec.name}" is shared: expected shape {owner.shape} of its '
+                        f"owner, got {blob.shape}"
+                    )
+                layer.blobs[i] = owner
+            else:
+                blob.learned = spec.lr_mult != 0
+            self._specs.setdefault(id(owner), spec)
+
+    def _finish(self) -> None:
+        read = {source for sources in self._sources for source in sources}
+        inputs = [layer for layer in self._layers if layer.type == "Input"]
+        self._inputs = [name for layer in inputs for name in layer.layer_param.top]
+        self._outputs = [name for name, made in self._made.items() if made not in read]
+
+    # -- what pycaffe shows ------------------------------------------------------------------------
+
+    @property
+    def blobs(self) -> OrderedDict[str, Blob]:
+        return self._blobs
+
+    @property
+    def params(self) -> OrderedDict[str, list[Blob]]:
+        pairs = [(layer.name, layer.blobs) for layer in self._layers if layer.blobs]
+        return OrderedDict(pairs)
+
+    @property
+    def layers(self) -> list[Layer]:
+        return self._layers
+
+    @property
+    def layer_dict(self) -> OrderedDict[str, Layer]:
+        return OrderedDict((layer.name, layer) for layer in self._layers)
+
+    @property
+    def inputs(self) -> list[str]:
+        return self._inputs
+
+    @property
+    def outputs(self) -> list[str]:
+        return self._outputs
+
+    @property
+    def _layer_names(self) -> list[str]:
+        return [layer.name for layer in self._layers]
+
+    @property
+    def top_names(self) -> OrderedDict[str, list[str]]:
+        return OrderedDict((la.name, list(la.layer_param.top)) for la in self._layers)
+
+    @property
+    def bottom_names(self) -> OrderedDict[str, list[str]]:
+        return OrderedDict((la.name, list(la.layer_param.bottom)) for la in self._layers)
+
+    @property
+    def blob_loss_weights(self) -> OrderedDict[str, float]:
+        weigh = {self._top_name(made): w for made, w in self._loss_weights.items()}
+        return OrderedDict((name, weigh.get(name, 0.0)) for name in self._blobs)
+
+    def learnable(self) -> list[tuple[Blob, caffe_pb2.ParamSpec]]:
+        """Each parameter blob once, with its lr_mult and decay_mult, in the net's order."""
+        blobs = {id(blob): blob for layer in self._layers for blob in layer.blobs}
+        return [(blob, self._specs[key]) for key, blob in blobs.items()]
+
+    def _top_name(self, made: tuple[int, int]) -> str:
+        return self._layers[made[0]].layer_param.top[made[1]]
+
+    # -- running -----------------------------------------------------------------------------------
+
+    def reshape(self) -> None:
+        """Carry changed input shapes through all layers without computing anything."""
+        for layer in self._layers:
+            if layer.type == "Input":
+                continue
+            shapes = [self._blobs[name].shape for name in layer.layer_param.bottom]
+            for name, shape in zip(layer.layer_param.top, layer.top_shapes(*shapes), strict=True):
+                self._blobs[name].reshape(*shape)
+
+    def _bottom(self, name: str, device: torch.device) -> torch.Tensor:
+        """The blob as the next layer reads it: computed, or as the user changed it since."""
+        current = self._blobs[name].tensor(device)
+        computed = self._values.get(name)
+        if computed is None or current is computed:
+            return current
+        if not computed.requires_grad or computed.shape != current.shape:
+            return current
+        return _Overwrite.apply(computed, current)
+
+    def _run_layer(self, index: int, device: torch.device) -> None:
+        layer = self._layers[index]
+        param = layer.layer_param
+        if layer.type == "Input":
+            tops = tuple(self._blobs[name].tensor(device).detach() for name in param.top)
+        else:
+            bottoms = [self._bottom(name, device) for name in param.bottom]
+            for j, wanted in enumerate(param.propagate_down):
+                if not wanted:
+                    bottoms[j] = bottoms[j].detach()
+            tops = layer.run(*bottoms, device=device)
+        for j, (name, top) in enumerate(zip(param.top, tops, strict=True)):
+            if self._param.force_backward and not param.bottom and torch.is_grad_enabled():
+                top = top.detach().requires_grad_(True)
+            edge = torch.autograd.graph.get_gradient_edge(top) if top.requires_grad else None
+            self._edges[index, j] = edge
+            self._values[name] = top
+            self._blobs[name].store(top)
+
+    def _forward(self, start: int, end: int) -> float:
+        """Run layers start..end (indices, both included); the weighted sum of their losses."""
+        device = current_device()
+        for index in range(start, end + 1):
+            self._run_layer(index, device)
+        made = [key for key in self._loss_weights if start <= key[0] <= end]
+        return sum(self._loss_of(key) for key in made)
+
+    def _loss_of(self, made: tuple[int, int]) -> float:
+        value = self._values[self._top_name(made)].detach().sum()
+        return float(value) * self._loss_weights[made]
+
+    def _backward(self, start: int, end: int) -> None:
+        """Gradients of layers start..end (start >= end), from the diffs of what leaves them."""
+        device = current_device()
+        inside = range(end, start + 1)
+        read = {source for index in inside for source in self._sources[index]}
+        roots = [
+            (made, self._edges[made])
+            for made in self._tops_of(inside)
+            if made not in read and self._edges.get(made) is not None
+        ]
+        wanted = [made for made in sorted(read) if self._edges.get(made) is not None]
+        params = self._params_of(inside)
+        if not roots:
+            return
+        diffs = [self._root_diff(made, device) for made, _ in roots]
+        grads = torch.autograd.grad(
+            [edge for _, edge in roots],
+            [self._edges[made] for made in wanted] + [blob.tensor(device) for blob in params],
+            diffs,
+            retain_graph=True,
+            allow_unused=True,
+        )
+        # An in-place layer's blob ends with the gradient of its first version, as in Caffe.
+        for made, grad in reversed(list(zip(wanted, grads[: len(wanted)], strict=True))):
+            blob = self._blobs[self._top_name(made)]
+            blob.store_diff(torch.zeros(blob.shape, device=device) if grad is None else grad)
+        for blob, grad in zip(params, grads[len(wanted) :], strict=True):
+            if grad is not None:
+                blob.add_diff(grad)
+
+    def _root_diff(self, made: tuple[int, int], device: torch.device) -> torch.Tensor:
+        name = self._top_name(made)
+        return self._blobs[name].diff_tensor(device).to(self._values[name].dtype)
+
+    def _tops_of(self, indices: Iterable[int]) -> list[tuple[int, int]]:
+        return [(i, j) for i in indices for j in range(len(self._layers[i].layer_param.top))]
+
+    def _params_of(self, indices: Iterable[int]) -> list[Blob]:
+        blobs = {id(blob): blob for i in indices for blob in self._layers[i].blobs}
+        return [blob for blob in blobs.values() if blob.learned]
+
+    def forward_backward(self) -> float:
+        """One training pass: the loss, and the parameters' gradients added to their diffs.
+
+        Unlike `backward` it keeps no other blob's diff and frees the pass's memory as it goes.
+        """
+        loss = self._forward(0, len(self._layers) - 1)
+        keys = [key for key in self._loss_weights if self._edges.get(key) is not None]
+        params = self._params_of(range(len(self._layers)))
+        if not keys or not params:
+            return loss
+        device = current_device()
+        grads = torch.autograd.grad(
+            [self._values[self._top_name(key)] for key in keys],
+            [blob.tensor(device) for blob in params],
+            [self._root_diff(key, device) for key in keys],
+            allow_unused=True,
+        )
+        self._release()
+        for blob, grad in zip(params, grads, strict=True):
+            if grad is not None:
+                blob.add_diff(grad)
+        return loss
+
+    def _release(self) -> None:
+        """Forget the autograd graph; the blobs keep their numbers."""
+        for name, value in self._values.items():
+            self._values[name] = value.detach()
+        for blob in self._blobs.values():
+            blob.detach()
+        self._edges.clear()
+
+    def clear_param_diffs(self) -> None:
+        """Set all parameters' diffs to zero."""
+        for blob, _ in self.learnable():
+            blob.clear_diff()
+
+    def _index(self, name: str) -> int:
+        names = self._layer_names
+        if name not in names:
+            raise CaffeError(f'net "{self.name}": no layer "{name}"; layers: {", ".join(names)}')
+        return names.index(name)
+
+    def forward(
+        self,
+        blobs: Iterable[str] | None = None,
+        start: str | None = None,
+        end: str | None = None,
+        **kwargs: np.ndarray,
+    ) -> dict[str, np.ndarray]:
+        """Run the net, or the layers `start` to `end`; {name: data} of the outputs and `blobs`.
+
+        kwargs: arrays for input blobs, which must have the blobs' shapes.
+        """
+        for name, array in kwargs.items():
+            self._feed(name, array)
+        first = self._index(start) if start is not None else 0
+        last = self._index(end) if end is not None else len(self._layers) - 1
+        self._forward(first, last)
+        outputs = list(self._layers[last].layer_param.top) if end is not None else self._outputs
+        return {name: self._blobs[name].data for name in [*outputs, *(blobs or [])]}
+
+    def _feed(self, name: str, array: np.ndarray) -> None:
+        if name not in self._inputs:
+            raise CaffeError(f'no input blob "{name}"; inputs: {", ".join(self._inputs)}')
+        blob = self._blobs[name]
+        if array.shape[:1] != blob.shape[:1]:
+            raise CaffeError(f'input "{name}": expected {blob.shape}, got {array.shape}')
+        blob.data[...] = array
+
+    def backward(
+        self,
+        diffs: Iterable[str] | None = None,
+        start: str | None = None,
+        end: str | None = None,
+        **kwargs: np.ndarray,
+    ) -> dict[str, np.ndarray]:
+        """Run backward, or from layer `start` back to `end`; {name: diff} of inputs and `diffs`.
+
+        kwargs: diffs for output blobs (or for the tops of `start`). Loss tops start with their
+        loss_weight. Parameters' diffs add up until `clear_param_diffs`.
+        """
+        first = self._index(start) if start is not None else len(self._layers) - 1
+        last = self._index(end) if end is not None else 0
+        allowed = list(self._layers[first].layer_param.top) if start is not None else self._outputs
+        for name, array in kwargs.items():
+            if name not in allowed:
+                raise CaffeError(f'no output blob "{name}" to set a diff of; there are {allowed}')
+            self._blobs[name].diff[...] = array
+        self._backward(first, last)
+        names = list(self._layers[last].layer_param.bottom) if end is not None else self._inputs
+        return {name: self._blobs[name].diff for name in [*names, *(diffs or [])]}
+
+    # -- weights -----------------------------------------------------------------------------------
+
+    def copy_from(self, weights_file: str | os.PathLike) -> None:
+        """Load the layers that the file and the net have in common by name.
+
+        Raises CaffeError naming file, layer and both shapes if a blob does not fit.
+        """
+        caffemodel.load_into(self.params, weights_file)
+
+    def save(self, path: str | os.PathLike) -> None:
+        """Write all parameters as a binary .caffemodel."""
+        caffemodel.save(self._layers, self.name, path)
+
+    def share_with(self, other: "Net") -> None:
+        """Use the other net's parameters, by layer name, from now on."""
+        theirs = other.params
+        for name, blobs in self.params.items():
+            for i, (mine, blob) in enumerate(zip(blobs, theirs.get(name, []), strict=False)):
+                if mine.shape != blob.shape:
+                    raise CaffeError(
+                        f'share_with: layer "{name}", blob {i}: expected {mine.shape}, '
+                        f"got {blob.shape}"
+                    )
+                mine.share(blob)
+
+
+def _arguments(args, phase, weights, level, stages):
+    """pycaffe's two call forms: (phase, level, stages, weights) and (weights_file, phase)."""
+    values = list(args)
+    if values and isinstance(values[0], str | os.PathLike):
+        weights = values.pop(0)
+        phase = values.pop(0) if values else phase
+    elif values:
+        phase = values.pop(0)
+        level = values.pop(0) if values else level
+        stages = values.pop(0) if values else stages
+        weights = values.pop(0) if values else weights
+    phase = _PHASES.get(phase, phase) if isinstance(phase, str) else phase
+    if values or phase not in _PHASES.values():
+        raise CaffeError(
+            f"Net(network_file, phase, ...): phase must be caffe.TRAIN or caffe.TEST, got {phase!r}"
+        )
+    return phase, weights, level, stages

@@ -1,0 +1,133 @@
+"""What every layer's test needs: replay a golden case, check a gradient in float64."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from google.protobuf import text_format
+
+import caffe
+from caffe.blob import to_dtype
+from caffe.proto import caffe_pb2
+from caffe.registry import layer_class
+
+GOLDEN = Path(__file__).parent / "golden"
+
+
+def relative_error(got: np.ndarray, want: np.ndarray) -> float:
+    """max |got - want| / max(1e-6, max |want|); shapes must agree."""
+    assert got.shape == want.shape, f"shape {got.shape}, expected {want.shape}"
+    if want.size == 0:
+        return 0.0
+    return float(np.abs(got - want).max() / max(1e-6, np.abs(want).max()))
+
+
+def net_from_text(tmp_path: Path, text: str, phase: int = caffe.TRAIN) -> caffe.Net:
+    """A net from prototxt text."""
+    path = tmp_path / "net.prototxt"
+    path.write_text(text, encoding="utf-8")
+    return caffe.Net(str(path), phase)
+
+
+def _series(case, stem: str) -> list[np.ndarray]:
+    return [case[f"{stem}{i}"] for i in range(99) if f"{stem}{i}" in case]
+
+
+def replay_golden(tmp_path: Path, name: str) -> None:
+    """Run `golden/<name>.npz` forward and backward as the original did and compare everything.
+
+    Tops within 1e-5, gradients within 1e-4, relative (see relative_error).
+    """
+    case = np.load(GOLDEN / f"{name}.npz")
+    net = net_from_text(tmp_path, str(case["prototxt"]), getattr(caffe, str(case["phase"])))
+    bottoms, params = _series(case, "bottom"), _series(case, "param")
+    blobs = net.params.get("l", [])
+    assert len(blobs) == len(params)
+    for i, array in enumerate(bottoms):
+        net.blobs[f"b{i}"].data[...] = array
+    for blob, array in zip(blobs, params, strict=True):
+        blob.data[...] = array
+    net.forward()
+    tops, diffs = _series(case, "top"), _series(case, "topdiff")
+    assert tops, f"{name} records no top"
+    for i, top in enumerate(tops):
+        assert relative_error(net.blobs[f"t{i}"].data, top) <= 1e-5, f"{name} top {i}"
+    for i, after in enumerate(_series(case, "param_after") or _series(case, "param0_after")):
+        assert relative_error(blobs[i].data, after) <= 1e-5, f"{name} param {i} after"
+    if not diffs:
+        return
+    _compare_gradients(net, blobs, case, diffs, name)
+
+
+def _compare_gradients(net, blobs, case, diffs, name) -> None:
+    for i, diff in enumerate(diffs):
+        if net.blob_loss_weights[f"t{i}"]:
+            assert relative_error(net.blobs[f"t{i}"].diff, diff) <= 1e-5
+        else:
+            net.blobs[f"t{i}"].diff[...] = diff
+    net.backward()
+    for i in range(len(_series(case, "bottom"))):
+        if f"bottomdiff{i}" in case:
+            got = net.blobs[f"b{i}"].diff
+            assert relative_error(got, case[f"bottomdiff{i}"]) <= 1e-4, f"{name} bottom diff {i}"
+    for i, blob in enumerate(blobs):
+        if f"paramdiff{i}" in case:
+            error = relative_error(blob.diff, case[f"paramdiff{i}"])
+            assert error <= 1e-4, f"{name} param diff {i}"
+
+
+def make_layer(text: str, *shapes: tuple[int, ...], phase: int = caffe.TRAIN):
+    """A lone layer, set up for bottoms of these shapes, computing in float64."""
+    param = text_format.Parse(text, caffe_pb2.LayerParameter())
+    layer = layer_class(param.type, param.name)(param, phase)
+    layer.setup(*shapes)
+    for blob in layer.blobs:
+        to_dtype(blob, torch.float64)
+    return layer
+
+
+def check_gradient(layer, *bottoms: np.ndarray, wrt: tuple[int, ...] | None = None) -> None:
+    """Compare autograd with a central difference along one random direction, in float64.
+
+    The objective is a fixed random weighting of all tops; `wrt` lists the bottoms to move
+    (default: all). Parameters always move.
+    """
+    rng = np.random.default_rng(7)
+    moved = range(len(bottoms)) if wrt is None else wrt
+    inputs = [torch.tensor(b, dtype=torch.float64) for b in bottoms]
+    leaves = [inputs[i] for i in moved] + [blob.tensor() for blob in layer.blobs]
+    for leaf in leaves:
+        leaf.requires_grad_(True)
+    directions = [torch.tensor(rng.standard_normal(tuple(leaf.shape))) for leaf in leaves]
+    weights: list[torch.Tensor] = []
+
+    def objective() -> torch.Tensor:
+        tops = layer.run(*inputs, device=torch.device("cpu"))
+        while len(weights) < len(tops):
+            weights.append(torch.tensor(rng.standard_normal(tuple(tops[len(weights)].shape))))
+        return sum((top * weight).sum() for top, weight in zip(tops, weights, strict=True))
+
+    grads = torch.autograd.grad(objective(), leaves)
+    slope = sum(float((g * d).sum()) for g, d in zip(grads, directions, strict=True))
+
+    def at(step: float) -> float:
+        with torch.no_grad():
+            for leaf, direction in zip(leaves, directions, strict=True):
+                leaf += step * direction
+            value = float(objective())
+            for leaf, direction in zip(leaves, directions, strict=True):
+                leaf -= step * direction
+        return value
+
+    numeric = (at(1e-5) - at(-1e-5)) / 2e-5
+    assert abs(slope - numeric) <= 1e-6 * max(1.0, abs(numeric)), (slope, numeric)
+
+
+__all__ = [
+    "GOLDEN",
+    "check_gradient",
+    "make_layer",
+    "net_from_text",
+    "relative_error",
+    "replay_golden",
+]
