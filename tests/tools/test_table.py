@@ -1,0 +1,130 @@
+"""table.py: means, deviations, differences, the paper's numbers and the three ways out."""
+
+import csv
+import io
+import json
+
+import pytest
+import table
+from metrics import COLUMNS, Conventions
+from rich.console import Console
+
+
+def run(row, seed, *values, counted=12):
+    return table.Run(
+        row, seed, dict(zip(COLUMNS, values, strict=True)), 70, 12, counted, f"w{seed}"
+    )
+
+
+@pytest.fixture
+def runs():
+    return [
+        run(table.STUDENT, 0, 40, 30, 35, 28, 33),
+        run(table.STUDENT, 1, 42, 32, 36, 29, 31),
+        run(table.TEACHER, 0, 60, 50, 52, 45, 46),
+        run(table.TEACHER, 1, 66, 51, 52, 46, 40),
+        run(table.DISTILLED, 0, 50, 40, 41, 38, 39),
+        run(table.DISTILLED, 1, 51, 43, 42, 37, 38),
+    ]
+
+
+def shown(result, width=140):
+    out = io.StringIO()
+    table.print_table(result, Console(file=out, width=width))
+    return out.getvalue()
+
+
+def test_mean_and_sample_deviation_by_hand(runs):
+    row = table.build_table("demo", runs, Conventions())["rows"][0]
+    assert row["row"] == "S-Cls (w/o)"
+    assert [row["mean"][c] for c in COLUMNS] == [41, 31, 35.5, 28.5, 32]
+    assert row["std"]["mAP"] == pytest.approx(2**0.5)
+    assert [r["values"]["mAP"] for r in row["runs"]] == [40, 42]
+
+
+def test_one_seed_has_no_deviation(runs):
+    result = table.build_table("demo", runs[::2], Conventions())
+    assert set(result["rows"][0]["std"].values()) == {None}
+    assert "±" not in shown(result)
+
+
+def test_differences_and_share_by_hand(runs):
+    gain, gap, share = table.build_table("demo", runs, Conventions())["differences"]
+    assert (gain["row"], gap["row"]) == ("S-Cls (w/) - S-Cls (w/o)", "T-WDet - S-Cls (w/o)")
+    assert gain["mean"]["mAP"] == pytest.approx(9.5)
+    assert gap["mean"]["mAP"] == pytest.approx(22)
+    assert share["mean"]["mAP"] == pytest.approx(100 * 9.5 / 22)
+
+
+def test_a_teacher_that_does_not_lead_gives_no_share(runs):
+    runs[2:4] = [run(table.TEACHER, 0, 30, 50, 52, 45, 46)]
+    share = table.build_table("demo", runs, Conventions())["differences"][2]
+    assert share["mean"]["mAP"] is None
+    assert share["mean"]["All F1-C"] is not None
+
+
+def test_differences_need_both_rows(runs):
+    assert table.build_table("demo", runs[2:], Conventions())["differences"] == []
+    names = [d["row"] for d in table.build_table("demo", runs[:4], Conventions())["differences"]]
+    assert names == ["T-WDet - S-Cls (w/o)"]
+
+
+@pytest.mark.parametrize(("dataset", "gain", "share"), [("coco", 3.7, 48), ("nuswide", 4.5, 173)])
+def test_the_papers_own_differences(runs, dataset, gain, share):
+    first, _, last = table.build_table(dataset, runs, Conventions())["paper_differences"]
+    assert first["mean"]["mAP"] == pytest.approx(gain)
+    assert round(last["mean"]["mAP"]) == share
+    assert last["mean"]["All F1-C"] is None, "the paper prints no F1 of the teacher"
+
+
+def test_paper_rows_stand_below_ours_and_the_rest_is_quoted(runs):
+    lines = table.display_lines(table.build_table("coco", runs, Conventions()))
+    assert [(name, source) for name, source, _ in lines[:3]] == [
+        ("S-Cls (w/o)", "ours"),
+        ("S-Cls (w/o)", "paper"),
+        ("T-WDet", "ours"),
+    ]
+    assert lines[0][2] == ["41.0 ± 1.4", "31.0 ± 1.4", "35.5 ± 0.7", "28.5 ± 0.7", "32.0 ± 1.4"]
+    assert lines[1][2] == ["70.9", "63.6", "67.0", "60.7", "66.7"]
+    assert lines[3][2] == ["78.6", "-", "-", "-", "-"]
+    assert {source for _, source, _ in lines[6:]} == {"quoted"}
+    assert ("CNN-RNN", "quoted", ["-", "-", "-", "60.4", "67.8"]) in lines
+
+
+def test_every_paper_table_has_as_many_numbers_as_columns():
+    for dataset in ("coco", "nuswide", "voc2007"):
+        numbers = table.paper_numbers(dataset)
+        assert numbers["source"]
+        for values in numbers["rows"].values():
+            assert tuple(values) == COLUMNS
+    assert table.paper_numbers("demo") == {"source": "", "rows": {}}
+
+
+def test_the_terminal_names_conventions_and_left_out_classes(runs):
+    text = shown(
+        table.build_table("demo", [run("T-WDet", 0, 1, 2, 3, 4, 5, counted=9)], Conventions())
+    )
+    assert "70 images, 12 classes, 3 without a positive image left out" in text
+    assert "interpolated as in VOC2012" in text
+    text = shown(table.build_table("coco", runs, Conventions()))
+    assert "sample standard deviation over 2 seeds" in text
+    assert "quoted: Liu et al. 2018" in text
+    assert "43" in next(line for line in text.splitlines() if table.SHARE in line)
+
+
+def test_json_has_no_nan(runs):
+    runs.append(run("Empty", 0, float("nan"), float("nan"), 0, 0, 0))
+    loaded = json.loads(table.json_text(table.build_table("demo", runs, Conventions())))
+    assert loaded["rows"][3]["mean"] == dict(zip(COLUMNS, [None, None, 0, 0, 0], strict=True))
+    assert loaded["rows"][3]["runs"][0]["values"]["mAP"] is None
+
+
+def test_csv_lines(runs):
+    text = table.csv_text(table.build_table("coco", runs, Conventions()))
+    lines = list(csv.reader(io.StringIO(text)))
+    assert lines[0] == ["row", "source", "seed", *COLUMNS]
+    assert lines[1] == ["S-Cls (w/o)", "ours", "0", "40.0", "30.0", "35.0", "28.0", "33.0"]
+    assert lines[3][:4] == ["S-Cls (w/o)", "ours", "mean", "41.0"]
+    assert lines[4][2:4] == ["std", "1.4142"]
+    assert ["T-WDet", "paper", "", "78.6", "", "", "", ""] in lines
+    assert all(len(line) == 3 + len(COLUMNS) for line in lines)
