@@ -22,8 +22,7 @@ from rich.console import Console
 from rich.table import Table
 
 STUDENT, TEACHER, DISTILLED = "S-Cls (w/o)", "T-WDet", "S-Cls (w/)"
-GAIN, GAP = f"{DISTILLED} - {STUDENT}", f"{TEACHER} - {STUDENT}"
-SHARE = "share of the gap closed (%)"
+GAIN, GAP, SHARE = "w/ - w/o", "T-WDet - w/o", "gap closed (%)"
 PAPER = pathlib.Path(__file__).with_name("paper_numbers.json")
 
 Values = dict[str, float | None]
@@ -123,11 +122,11 @@ def build_table(dataset: str, runs: Iterable[Run], conventions: Conventions) -> 
 
 
 def cell(mean: float | None, std: float | None = None, digits: int = 1) -> str:
-    """`61.2 ± 0.4`, `61.2` without a deviation, `-` without a number."""
+    """`61.2±0.4`, `61.2` without a deviation, `-` without a number."""
     if mean is None:
         return "-"
     text = f"{mean:.{digits}f}"
-    return text if std is None else f"{text} ± {std:.{digits}f}"
+    return text if std is None else f"{text}±{std:.{digits}f}"
 
 
 def display_lines(table: dict) -> list[tuple[str, str, list[str]]]:
@@ -168,29 +167,39 @@ def notes(table: dict) -> list[str]:
         counted += f", {left_out} without a positive image left out of mAP and F1-C"
     most = max(len(row["runs"]) for row in table["rows"])
     if most > 1:
-        counted += f"; mean ± sample standard deviation over {most} seeds"
+        counted += f"; mean±sample standard deviation over {most} seeds"
+    gap = f"{GAIN}: gain of distillation, {GAP}: lead of the teacher; gap closed: their ratio"
     quoted = [f"paper, quoted: {table['paper']['source']}"] if table["paper"]["rows"] else []
-    return [counted, *table["conventions"], *quoted]
+    explained = [gap] if table["differences"] else []
+    return [counted, *table["conventions"], *explained, *quoted]
 
 
 def print_table(table: dict, console: Console) -> None:
-    """The table in the terminal, with its conventions under it."""
+    """The table in the terminal, with its conventions under it; fits in 80 columns."""
+    has_paper = bool(table["paper"]["rows"])
     shown = Table(box=box.SIMPLE_HEAD, title=f"{table['dataset']}, percent", title_justify="left")
     shown.add_column("")
-    shown.add_column("source", style="dim")
+    if has_paper:
+        shown.add_column("source", style="dim")
     for column in COLUMNS:
-        shown.add_column(column, justify="right", no_wrap=True)
+        shown.add_column(column.replace(" ", "\n"), justify="right", no_wrap=True)
+
+    def add(name: str, source: str, cells: list[str]) -> None:
+        labels = (name, source) if has_paper else (name,)
+        shown.add_row(*labels, *cells, style="" if source == "ours" else "dim")
+
     lines = display_lines(table)
-    for position, (name, source, cells) in enumerate(lines):
-        last_of_ours = source != "quoted" and (lines[position + 1 :] or [("", "quoted")])[0][1]
-        style = "" if source == "ours" else "dim"
-        shown.add_row(name, source, *cells, style=style, end_section=last_of_ours == "quoted")
-    shown.add_section()
-    for name, source, cells in difference_lines(table):
-        shown.add_row(name, source, *cells, style="" if source == "ours" else "dim")
+    for part in (
+        [line for line in lines if line[1] != "quoted"],
+        [line for line in lines if line[1] == "quoted"],
+        difference_lines(table),
+    ):
+        for line in part:
+            add(*line)
+        shown.add_section()
     console.print(shown)
-    for line in notes(table):
-        console.print(f"  {line}", style="dim", highlight=False)
+    for text in notes(table):
+        console.print(f"  {text}", style="dim", highlight=False, soft_wrap=True)
 
 
 def json_text(table: dict) -> str:
