@@ -177,7 +177,8 @@ def notes(table: dict) -> list[str]:
 def print_table(table: dict, console: Console) -> None:
     """The table in the terminal, with its conventions under it; fits in 80 columns."""
     has_paper = bool(table["paper"]["rows"])
-    shown = Table(box=box.SIMPLE_HEAD, title=f"{table['dataset']}, percent", title_justify="left")
+    title = f"{table['dataset']}, percent"
+    shown = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", pad_edge=False)
     shown.add_column("")
     if has_paper:
         shown.add_column("source", style="dim")
