@@ -1,1 +1,65 @@
-.PHONY: proto
+# make demo | make test | make lint | make bench; each sets itself up in .venv.
+
+PYTHON ?= python3
+VENV := .venv
+PY := $(VENV)/bin/python
+SEEDS ?= 1
+DEMO := data/demo
+READY := $(VENV)/ready
+
+.PHONY: setup demo test lint bench models proto clean
+
+setup: $(READY)
+
+$(READY): pyproject.toml requirements.txt CMakeLists.txt $(wildcard caffe/ops/csrc/*)
+	$(PYTHON) -m venv $(VENV)
+	$(PY) -m pip install --quiet --constraint requirements.txt torch
+	$(PY) -m pip install --quiet --constraint requirements.txt --editable '.[test,lint]'
+	touch $@
+
+# The whole paper on a small data set; SEEDS="1 2 3" averages three runs.
+demo: $(READY)
+	@date +%s > $(VENV)/demo-start
+	$(PY) data/make_demo.py
+	$(PY) data/prepare_coco.py --annotations $(DEMO)/annotations/instances_train.json \
+	    --images $(DEMO)/images/train --out $(DEMO)/train
+	$(PY) data/prepare_coco.py --annotations $(DEMO)/annotations/instances_test.json \
+	    --images $(DEMO)/images/test --out $(DEMO)/test
+	$(PY) data/make_proposals.py --set $(DEMO)/train --boxes 64
+	$(PY) data/make_proposals.py --set $(DEMO)/test --boxes 64
+	$(PY) tools/train.py pretrain --dataset demo
+	for seed in $(SEEDS); do \
+	    tools/train_wsddn.sh --dataset demo --seed $$seed && \
+	    $(PY) tools/train.py student --dataset demo --seed $$seed && \
+	    tools/distill.sh stage1 stage2 --dataset demo --seed $$seed || exit 1; \
+	done
+	$(PY) tools/test_cls.py --dataset demo
+	$(PY) tools/report.py --dataset demo
+	@echo "make demo took $$(( ($$(date +%s) - $$(cat $(VENV)/demo-start)) / 60 )) minutes"
+
+test: $(READY)
+	$(PY) -m pytest -n 2
+
+lint: $(READY)
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+
+bench: $(READY)
+	$(PY) tests/bench.py
+
+# Write models/ again from the program that defines them.
+models: $(READY)
+	$(PY) models/generate.py
+
+# Write the message modules again. protoc 25 (grpcio-tools 1.62) makes modules that every protobuf
+# from 4.25 on can load.
+proto:
+	$(PYTHON) -m venv $(VENV)-proto
+	$(VENV)-proto/bin/pip install --quiet 'grpcio-tools==1.62.3' 'setuptools<80'
+	$(VENV)-proto/bin/python -m grpc_tools.protoc -I caffe/proto --python_out=caffe/proto \
+	    caffe/proto/caffe.proto caffe/proto/weights.proto
+	rm -r $(VENV)-proto
+
+clean:
+	rm -rf $(VENV) out $(DEMO) build

@@ -1,0 +1,101 @@
+"""Blob: numpy views that stay valid and current, whatever the engine does behind them."""
+
+import numpy as np
+import torch
+
+from caffe import Blob
+
+
+def test_new_blob_holds_writable_zeros_of_its_shape():
+    blob = Blob((2, 3, 5))
+    assert blob.data.shape == blob.diff.shape == (2, 3, 5)
+    assert blob.data.flags.c_contiguous
+    assert blob.data.flags.writeable
+    assert blob.data.dtype == np.float32
+    assert not blob.data.any()
+    assert not blob.diff.any()
+    assert blob.count == 30
+
+
+def test_writes_through_any_view_reach_the_engine():
+    blob = Blob((2, 3))
+    blob.data.reshape(-1)[4] = 7
+    assert blob.tensor()[1, 1] == 7
+    view = blob.data
+    view[0, 2] = -1
+    assert blob.tensor()[0, 2] == -1
+
+
+def test_a_view_taken_before_shows_what_the_engine_stores_later():
+    blob = Blob((2, 3))
+    view = blob.data
+    blob.store(torch.arange(6.0).reshape(2, 3))
+    np.testing.assert_array_equal(view, [[0, 1, 2], [3, 4, 5]])
+    view[0, 0] = 9
+    assert blob.tensor()[0, 0] == 9
+    assert blob.data is view
+
+
+def test_view_of_a_transposed_tensor_is_contiguous_and_written_back():
+    blob = Blob((3, 2))
+    blob.store(torch.arange(6.0).reshape(2, 3).t())
+    assert blob.data.flags.c_contiguous
+    np.testing.assert_array_equal(blob.data, [[0, 3], [1, 4], [2, 5]])
+    blob.data[2, 1] = 50
+    assert blob.tensor()[2, 1] == 50
+
+
+def test_reshape_keeps_numbers_of_the_same_count_only():
+    blob = Blob((2, 3))
+    blob.data[...] = np.arange(6).reshape(2, 3)
+    blob.reshape(3, 2)
+    np.testing.assert_array_equal(blob.data, [[0, 1], [2, 3], [4, 5]])
+    blob.reshape(4, 5)
+    assert blob.data.shape == (4, 5)
+    assert blob.tensor().shape == (4, 5)
+
+
+def test_store_takes_the_tensors_shape():
+    blob = Blob((2, 3))
+    blob.diff[...] = 1
+    blob.store(torch.ones(4, 7))
+    assert blob.shape == blob.diff.shape == (4, 7)
+
+
+def test_diffs_add_up_until_cleared_whether_seen_or_not():
+    blob = Blob((2,), learned=True)
+    blob.add_diff(torch.tensor([1.0, 2.0]))
+    blob.add_diff(torch.tensor([10.0, 20.0]))
+    view = blob.diff
+    np.testing.assert_array_equal(view, [11, 22])
+    blob.clear_diff()
+    assert not view.any()
+    blob.add_diff(torch.tensor([5.0, 6.0]))
+    np.testing.assert_array_equal(view, [5, 6])
+    view[0] = 100
+    blob.add_diff(torch.tensor([1.0, 1.0]))
+    np.testing.assert_array_equal(blob.diff, [101, 7])
+
+
+def test_learned_tensor_is_a_leaf_with_gradient_and_shares_the_view():
+    blob = Blob((2,), learned=True)
+    blob.data[...] = [3, 4]
+    leaf = blob.tensor()
+    assert leaf.requires_grad
+    assert leaf.is_leaf
+    with torch.no_grad():
+        leaf += 1
+    np.testing.assert_array_equal(blob.data, [4, 5])
+
+
+def test_shared_blobs_see_each_others_numbers():
+    mine, theirs = Blob((2,)), Blob((2,))
+    mine.share(theirs)
+    theirs.data[1] = 8
+    assert mine.data[1] == 8
+
+
+def test_legacy_axes():
+    blob = Blob((2, 3, 5, 7))
+    assert (blob.num, blob.channels, blob.height, blob.width) == (2, 3, 5, 7)
+    assert Blob((4,)).channels == 1

@@ -1,0 +1,65 @@
+"""Fillers: the distribution each one promises."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+import caffe
+from caffe.filler import fill
+from caffe.proto import caffe_pb2
+
+SHAPE = (60, 50, 3, 7)  # fan in 1050, fan out 1260
+
+
+def filled(shape=SHAPE, **kwargs):
+    caffe.set_random_seed(11)
+    return fill(shape, caffe_pb2.FillerParameter(**kwargs))
+
+
+@pytest.mark.parametrize(("norm", "n"), [("FAN_IN", 1050), ("FAN_OUT", 1260), ("AVERAGE", 1155)])
+def test_xavier_and_msra_follow_variance_norm(norm, n):
+    number = caffe_pb2.FillerParameter.VarianceNorm.Value(norm)
+    xavier = filled(type="xavier", variance_norm=number)
+    assert float(xavier.abs().max()) == pytest.approx(math.sqrt(3 / n), rel=1e-3)
+    msra = filled(type="msra", variance_norm=number)
+    assert float(msra.std()) == pytest.approx(math.sqrt(2 / n), rel=2e-2)
+
+
+def test_gaussian_and_uniform():
+    out = filled(type="gaussian", mean=3, std=0.5)
+    assert float(out.mean()) == pytest.approx(3, abs=0.01)
+    assert float(out.std()) == pytest.approx(0.5, rel=0.02)
+    out = filled(type="uniform", min=-2, max=1)
+    assert -2 <= float(out.min()) < -1.99
+    assert 0.99 < float(out.max()) <= 1
+
+
+def test_sparse_gaussian_keeps_that_many_weights_per_column():
+    out = filled(shape=(200, 500), type="gaussian", std=1, sparse=10)
+    assert float((out != 0).float().mean()) == pytest.approx(10 / 200, rel=0.05)
+
+
+def test_positive_unitball_rows_add_up_to_one():
+    out = filled(type="positive_unitball")
+    assert float(out.min()) >= 0
+    np.testing.assert_allclose(out.reshape(60, -1).sum(1).numpy(), 1, rtol=1e-5)
+
+
+def test_bilinear_kernel_of_factor_two():
+    out = filled(shape=(2, 1, 4, 4), type="bilinear")
+    line = torch.tensor([0.25, 0.75, 0.75, 0.25])
+    torch.testing.assert_close(out, (line[:, None] * line).expand(2, 1, 4, 4))
+    with pytest.raises(caffe.CaffeError, match="bilinear filler"):
+        filled(shape=(2, 3, 4, 5), type="bilinear")
+
+
+def test_constant_and_unknown():
+    assert filled(value=2.5).eq(2.5).all()
+    with pytest.raises(caffe.CaffeError, match=r'unknown filler type "xavir".*xavier'):
+        filled(type="xavir")
+
+
+def test_the_seed_decides():
+    assert torch.equal(filled(type="gaussian"), filled(type="gaussian"))

@@ -1,0 +1,232 @@
+"""Net: pycaffe's behaviour of blobs, params, partial passes, sharing and errors."""
+
+import numpy as np
+import pytest
+import torch
+
+import caffe
+from tests.layer_checks import net_from_text, relative_error
+
+MLP = """
+name: "mlp" force_backward: true
+layer { name: "in" type: "Input" top: "x" input_param { shape { dim: 2 dim: 3 } } }
+layer { name: "fc1" type: "InnerProduct" bottom: "x" top: "h"
+  inner_product_param { num_output: 5 weight_filler { type: "gaussian" } } }
+layer { name: "act" type: "ReLU" bottom: "h" top: "h" }
+layer { name: "fc2" type: "InnerProduct" bottom: "h" top: "y"
+  inner_product_param { num_output: 4 weight_filler { type: "gaussian" } } }
+"""
+
+
+@pytest.fixture
+def net(tmp_path):
+    caffe.set_random_seed(3)
+    net = net_from_text(tmp_path, MLP)
+    net.blobs["x"].data[...] = np.random.default_rng(1).standard_normal((2, 3))
+    return net
+
+
+def expected(net):
+    """Everything the net computes, by numpy alone."""
+    x = net.blobs["x"].data
+    (w1, b1), (w2, b2) = ([blob.data for blob in net.params[name]] for name in ("fc1", "fc2"))
+    before = x @ w1.T + b1
+    h = np.maximum(before, 0)
+    return before, h, h @ w2.T + b2
+
+
+def test_names_and_shapes_are_known_before_the_first_forward(net):
+    assert list(net.blobs) == ["x", "h", "y"]
+    assert list(net.params) == ["fc1", "fc2"]
+    assert (net.inputs, net.outputs, net.name) == (["x"], ["y"], "mlp")
+    assert net.blobs["y"].data.shape == (2, 4)
+    assert net.params["fc1"][0].shape == (5, 3)
+    assert net._layer_names == ["in", "fc1", "act", "fc2"]
+    assert list(net.top_names["act"]) == ["h"]
+
+
+def test_forward_returns_outputs_and_asked_blobs(net):
+    _, h, y = expected(net)
+    out = net.forward(blobs=["h"])
+    assert set(out) == {"y", "h"}
+    assert relative_error(out["y"], y) < 1e-6
+    assert relative_error(out["h"], h) < 1e-6
+
+
+def test_forward_takes_inputs_by_name(net):
+    net.forward(x=np.ones((2, 3)))
+    assert relative_error(net.blobs["y"].data, expected(net)[2]) < 1e-6
+    with pytest.raises(caffe.CaffeError, match='no input blob "z"; inputs: x'):
+        net.forward(z=np.ones((2, 3)))
+
+
+def test_backward_by_hand(net):
+    before, h, _ = expected(net)
+    net.forward()
+    top = np.random.default_rng(2).standard_normal((2, 4)).astype(np.float32)
+    out = net.backward(y=top)
+    w1, w2 = net.params["fc1"][0].data, net.params["fc2"][0].data
+    dh = (top @ w2) * (before > 0)
+    assert relative_error(net.params["fc2"][0].diff, top.T @ h) < 1e-6
+    assert relative_error(net.params["fc2"][1].diff, top.sum(0)) < 1e-6
+    assert relative_error(net.blobs["h"].diff, dh) < 1e-6  # of the version before the ReLU
+    assert relative_error(out["x"], dh @ w1) < 1e-6
+
+
+def test_parameter_diffs_add_up_and_blob_diffs_do_not(net):
+    net.forward()
+    net.backward(y=np.ones((2, 4)))
+    param, blob = net.params["fc1"][0].diff.copy(), net.blobs["x"].diff.copy()
+    net.backward(y=np.ones((2, 4)))
+    np.testing.assert_allclose(net.params["fc1"][0].diff, 2 * param, rtol=1e-6)
+    np.testing.assert_array_equal(net.blobs["x"].diff, blob)
+    net.clear_param_diffs()
+    assert not net.params["fc1"][0].diff.any()
+
+
+def test_partial_forward_reads_what_the_user_wrote(net):
+    net.forward()
+    net.blobs["h"].data[...] = np.arange(10).reshape(2, 5)
+    out = net.forward(start="fc2")
+    w2, b2 = (blob.data for blob in net.params["fc2"])
+    assert relative_error(out["y"], np.arange(10).reshape(2, 5) @ w2.T + b2) < 1e-6
+
+
+def test_partial_forward_ends_where_told(net):
+    before, _, _ = expected(net)
+    out = net.forward(end="fc1")
+    assert list(out) == ["h"]
+    assert relative_error(out["h"], before) < 1e-6
+
+
+def test_partial_backward_starts_from_the_blobs_diff(net):
+    net.forward()
+    net.blobs["h"].diff[...] = 1
+    out = net.backward(start="fc1", end="fc1")
+    assert relative_error(out["x"], np.ones((2, 5)) @ net.params["fc1"][0].data) < 1e-6
+    assert not net.params["fc2"][0].diff.any()
+
+
+def test_gradient_flows_through_a_blob_the_user_changed(net):
+    net.forward()
+    net.blobs["h"].data[...] += 1
+    net.forward(start="fc2")
+    net.backward(y=np.ones((2, 4)))
+    assert net.blobs["x"].diff.any()
+
+
+def test_reshape_carries_a_new_batch_size(net):
+    net.blobs["x"].reshape(7, 3)
+    net.reshape()
+    assert net.blobs["y"].data.shape == (7, 4)
+    net.blobs["x"].data[...] = 2
+    assert net.forward()["y"].shape == (7, 4)
+
+
+def test_frozen_parameters_get_no_gradient(tmp_path):
+    net = net_from_text(
+        tmp_path, MLP.replace('top: "h"\n', 'top: "h" param{lr_mult:0} param{lr_mult:0}\n', 1)
+    )
+    net.blobs["x"].data[...] = 1
+    net.forward()
+    net.backward(y=np.ones((2, 4)))
+    assert not net.params["fc1"][0].diff.any()
+    assert net.params["fc2"][0].diff.any()
+
+
+def test_propagate_down_false_stops_the_gradient(tmp_path):
+    net = net_from_text(
+        tmp_path, MLP.replace('bottom: "h" top: "y"', 'bottom: "h" top: "y" propagate_down: false')
+    )
+    net.blobs["x"].data[...] = 1
+    net.forward()
+    net.backward(y=np.ones((2, 4)))
+    assert not net.blobs["x"].diff.any()
+    assert net.params["fc2"][0].diff.any()
+
+
+def test_layer_phase_overrides_the_nets(tmp_path):
+    net = net_from_text(tmp_path, MLP.replace('type: "ReLU"', 'type: "ReLU" phase: TEST'))
+    assert net.layer_dict["act"].phase == caffe.TEST
+    assert net.layer_dict["fc1"].phase == caffe.TRAIN
+
+
+SHARED = """
+layer { name: "in" type: "Input" top: "x" input_param { shape { dim: 2 dim: 3 } } }
+layer { name: "a" type: "InnerProduct" bottom: "x" top: "a" param { name: "w" } param { name: "b" }
+  inner_product_param { num_output: 3 weight_filler { type: "gaussian" } } }
+layer { name: "c" type: "InnerProduct" bottom: "a" top: "c" param { name: "w" } param { name: "b" }
+  inner_product_param { num_output: %d } }
+"""
+
+
+def test_parameters_shared_by_name(tmp_path):
+    net = net_from_text(tmp_path, SHARED % 3)
+    assert net.params["a"][0] is net.params["c"][0]
+    assert len(net.learnable()) == 2
+    net.blobs["x"].data[...] = np.random.default_rng(0).standard_normal((2, 3))
+    net.forward()
+    net.backward(c=np.ones((2, 3)))
+    w, a = net.params["a"][0], net.blobs["a"].data
+    through = np.ones((2, 3)).T @ a + (np.ones((2, 3)) @ w.data).T @ net.blobs["x"].data
+    assert relative_error(w.diff, through) < 1e-6
+
+
+def test_shared_parameter_of_another_shape_is_an_error(tmp_path):
+    with pytest.raises(caffe.CaffeError, match=r'layer "c".*param "w" is shared.*\(3, 3\)'):
+        net_from_text(tmp_path, SHARED % 4)
+
+
+def test_share_with(tmp_path, net):
+    other = net_from_text(tmp_path, MLP)
+    other.share_with(net)
+    net.params["fc1"][0].data[0, 0] = 42
+    assert other.params["fc1"][0].data[0, 0] == 42
+
+
+def test_call_forms(tmp_path, net):
+    path, weights = str(tmp_path / "net.prototxt"), str(tmp_path / "w.caffemodel")
+    net.save(weights)
+    for again in (
+        caffe.Net(path, weights, caffe.TEST),
+        caffe.Net(path, caffe.TEST, weights=weights),
+        caffe.Net(network_file=path, phase=caffe.TEST, weights=weights),
+    ):
+        np.testing.assert_array_equal(again.params["fc1"][0].data, net.params["fc1"][0].data)
+    with pytest.raises(caffe.CaffeError, match=r"phase must be caffe\.TRAIN or caffe\.TEST"):
+        caffe.Net(path)
+
+
+def test_unknown_type_suggests_the_nearest(tmp_path):
+    with pytest.raises(caffe.CaffeError, match=r'layer "act": unknown layer type "Relu".*ReLU'):
+        net_from_text(tmp_path, MLP.replace('"ReLU"', '"Relu"'))
+
+
+def test_too_many_bottoms_are_counted(tmp_path):
+    with pytest.raises(caffe.CaffeError, match=r'"act" \(ReLU\): expected 1 bottom.*got 2'):
+        net_from_text(
+            tmp_path, MLP.replace('type: "ReLU" bottom: "h"', 'type: "ReLU" bottom: "h" bottom:"x"')
+        )
+
+
+def test_forward_backward_gives_the_same_parameter_gradients(tmp_path):
+    text = MLP.replace('top: "y"', 'top: "y" loss_weight: 2')
+    one, two = (net_from_text(tmp_path, text) for _ in range(2))
+    two.share_with(one)
+    for net in (one, two):
+        net.blobs["x"].data[...] = np.random.default_rng(5).standard_normal((2, 3))
+    loss = one.forward_backward()
+    gradients = [blob.diff.copy() for blob, _ in one.learnable()]
+    one.clear_param_diffs()
+    two.forward()
+    two.backward()
+    assert loss == pytest.approx(2 * two.blobs["y"].data.sum(), rel=1e-5)
+    for got, (blob, _) in zip(gradients, two.learnable(), strict=True):
+        assert relative_error(got, blob.diff) < 1e-6
+
+
+def test_set_mode_gpu_without_a_gpu_says_so():
+    if torch.cuda.is_available():
+        pytest.skip("this machine has a GPU")
+    with pytest.raises(caffe.CaffeError, match="PyTorch sees no CUDA GPU"):
+        caffe.set_mode_gpu()

@@ -1,0 +1,16 @@
+#!/usr/bin/env bash
+# Distil the teacher into the student: tools/distill.sh stage1 stage2 --dataset coco --gpu 0
+# stage1 transfers features, stage2 predictions; either may be given alone.
+# Options as in `python tools/train.py --help`; the same command resumes.
+set -euo pipefail
+tools=$(dirname "$0")
+stages=()
+while [[ ${1:-} == stage1 || ${1:-} == stage2 ]]; do
+  stages+=("$1")
+  shift
+done
+if [[ ${#stages[@]} -eq 0 && ${1:-} != -h && ${1:-} != --help ]]; then
+  echo "distill.sh: expected stage1, stage2 or both, got '${1:-nothing}'; see distill.sh --help" >&2
+  exit 1
+fi
+exec "$("$tools/python.sh")" "$tools/train.py" "${stages[@]}" "$@"

@@ -1,0 +1,305 @@
+"""Train one stage of the method, or several in order: pretrain, wsddn, student, stage1, stage2.
+
+    python tools/train.py student --dataset demo --seed 1
+    python tools/train.py stage1 stage2 --dataset coco --gpu 0
+
+A stage reads models/<dataset>/<stage>/{train,solver}.prototxt and works in
+out/<dataset>/seed<k>/<stage>/: its own copy of both files, log.jsonl, snapshots. The same command
+continues after an interruption from the last snapshot, and passes over a stage that is complete.
+tools/train_wsddn.sh and tools/distill.sh call it; they take the same options.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import os
+import platform
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import run_files
+from errors import USER_ERRORS, UserError
+from google.protobuf import text_format
+from tqdm import tqdm
+
+import caffe
+from caffe.proto import caffe_pb2
+
+STAGES = ("pretrain", "wsddn", "student", "stage1", "stage2")
+TEACHER_PREFIX = "teacher_"
+
+
+@dataclasses.dataclass(frozen=True)
+class Stage:
+    """One stage of one run: what to train, where, from which weights."""
+
+    name: str
+    folder: Path
+    weights: tuple[Path, ...]  # loaded by layer name, in this order
+    teacher: Path | None  # loaded into the layers of the same name behind `teacher_`
+
+
+def plan(name: str, options: argparse.Namespace) -> Stage:
+    """Which weights the stage starts from, by the options or by where earlier stages left them."""
+    seed = Path(options.runs) / f"seed{options.seed}"
+    if name == "pretrain":
+        return Stage(name, Path(options.runs) / name, (), None)
+    folder, initial = seed / name, _initial_weights(options)
+    if name in ("wsddn", "student"):
+        return Stage(name, folder, (initial,), None)
+    if name == "stage1":
+        teacher = options.teacher or run_files.last_weights(seed / "wsddn")
+        return Stage(name, folder, (initial,), Path(teacher))
+    first = options.stage1 or run_files.last_weights(seed / "stage1")
+    return Stage(name, folder, (initial, Path(first)), None)
+
+
+def _initial_weights(options: argparse.Namespace) -> Path:
+    if options.weights:
+        return Path(options.weights)
+    if options.dataset == "demo":
+        return run_files.last_weights(Path(options.runs) / "pretrain")
+    raise UserError(
+        f"--dataset {options.dataset} starts from the ImageNet weights: give --weights "
+        "VGG_ILSVRC_16_layers.caffemodel"
+    )
+
+
+def read_solver(name: str, options: argparse.Namespace) -> caffe_pb2.SolverParameter:
+    """The committed solver with the options' overrides."""
+    path = Path(options.models) / options.dataset / name / "solver.prototxt"
+    solver = run_files.read_prototxt(path, caffe_pb2.SolverParameter())
+    for field in ("base_lr", "max_iter", "snapshot", "display", "iter_size"):
+        value = getattr(options, field)
+        if value is not None:
+            setattr(solver, field, value)
+    solver.random_seed = options.seed
+    return solver
+
+
+def edit_data_layer(net: caffe_pb2.NetParameter, start: int, options: argparse.Namespace) -> int:
+    """Apply batch size, sizes, source and seed to the data layer; the batch size in the end.
+
+    `start` is the batch to continue with, so that a resumed run sees the images it would have seen.
+    """
+    for layer in net.layer:
+        if layer.type == "ImageData":
+            if options.batch_size:
+                layer.image_data_param.batch_size = options.batch_size
+            return layer.image_data_param.batch_size
+        if layer.type == "Python" and layer.python_param.layer == "ProposalData":
+            param = json.loads(layer.python_param.param_str)
+            param.update(seed=options.seed, start=start)
+            if options.source:
+                param["source"] = options.source
+            if options.batch_size:
+                param["batch_size"] = options.batch_size
+            if options.scales:
+                param["scales"] = options.scales
+            layer.python_param.param_str = json.dumps(param)
+            return param["batch_size"]
+    raise UserError(f'net "{net.name}" has no data layer (ImageData or ProposalData)')
+
+
+def edit_student_size(net: caffe_pb2.NetParameter, size: int | None) -> None:
+    """Set the size that the student's input is resized to."""
+    for layer in net.layer:
+        if size and layer.type == "Interp" and "data_student" in layer.top:
+            layer.interp_param.height = layer.interp_param.width = size
+
+
+def write_run(stage: Stage, options: argparse.Namespace, start: int) -> tuple[Path, int]:
+    """The run's own train.prototxt and solver.prototxt; the solver's path and the batch size."""
+    solver = read_solver(stage.name, options)
+    source = Path(options.models) / options.dataset / stage.name / "train.prototxt"
+    net = run_files.read_prototxt(source, caffe_pb2.NetParameter())
+    batch_size = edit_data_layer(net, start * max(1, solver.iter_size), options)
+    edit_student_size(net, options.student_size)
+    solver.net = str(stage.folder / "train.prototxt")
+    solver.snapshot_prefix = str(stage.folder / stage.name)
+    solver.solver_mode = solver.CPU if options.gpu is None else solver.GPU
+    solver.device_id = options.gpu or 0
+    run_files.write_text(Path(solver.net), text_format.MessageToString(net))
+    path = stage.folder / "solver.prototxt"
+    run_files.write_text(path, text_format.MessageToString(solver))
+    return path, batch_size * max(1, solver.iter_size)
+
+
+def load_teacher(net: caffe.Net, weights: Path, deploy: Path) -> None:
+    """Copy a trained T-WDet into the layers named teacher_<its layer>."""
+    teacher = caffe.Net(str(deploy), str(weights), caffe.TEST)
+    for name, blobs in teacher.params.items():
+        for mine, blob in zip(net.params[TEACHER_PREFIX + name], blobs, strict=True):
+            mine.data[...] = blob.data
+
+
+def start_solver(stage: Stage, options: argparse.Namespace) -> tuple[caffe.SGDSolver, int]:
+    """A solver with the stage's weights, or with those of its last snapshot; images per step."""
+    state = run_files.last_state(stage.folder)
+    start = run_files.iteration_of(state) if state else 0
+    path, batch_size = write_run(stage, options, start)
+    # Another stream of random numbers from where it stopped than from the beginning.
+    caffe.set_random_seed(options.seed * 1_000_003 + start)
+    solver = caffe.get_solver(str(path))
+    if state:
+        solver.restore(str(state))
+        return solver, batch_size
+    for weights in stage.weights:
+        solver.net.copy_from(str(weights))
+    if stage.teacher:
+        deploy = Path(options.models) / options.dataset / "wsddn" / "deploy.prototxt"
+        load_teacher(solver.net, stage.teacher, deploy)
+    return solver, batch_size
+
+
+def _losses(net: caffe.Net) -> dict[str, float]:
+    return {name: float(net.blobs[name].data) for name in net.outputs if name.startswith("loss")}
+
+
+class Log:
+    """log.jsonl: a first line about the run, then a line per `display` steps with their means."""
+
+    def __init__(self, folder: Path, start: int, about: dict) -> None:
+        self.path = folder / "log.jsonl"
+        run_files.drop_after(self.path, start)
+        self._sums: dict[str, float] = {}
+        self._steps, self._since = 0, time.monotonic()
+        if not self.path.exists():
+            run_files.append_line(self.path, about)
+
+    def add(self, losses: dict[str, float]) -> None:
+        self._steps += 1
+        for name, value in losses.items():
+            self._sums[name] = self._sums.get(name, 0.0) + value
+
+    def write(self, iteration: int, batch_size: int) -> dict:
+        """Write and return the means since the last call."""
+        now = time.monotonic()
+        means = {name: total / self._steps for name, total in self._sums.items()}
+        line = {
+            "iter": iteration,
+            "loss": sum(means.values()),
+            **{name: value for name, value in means.items() if len(means) > 1},
+            "images_per_s": round(self._steps * batch_size / (now - self._since), 2),
+            "time": round(time.time(), 1),
+        }
+        run_files.append_line(self.path, line)
+        self._sums, self._steps, self._since = {}, 0, now
+        return line
+
+
+def about(stage: Stage, options: argparse.Namespace, batch_size: int) -> dict:
+    """What somebody who finds the log needs to know about the run."""
+    return {
+        "stage": stage.name,
+        "command": " ".join(["tools/train.py", *sys.argv[1:]]),
+        "started": time.strftime("%Y-%m-%d %H:%M:%S"),
+        "hardware": f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores"
+        if options.gpu is None
+        else f"GPU {options.gpu}",
+        "batch_size": batch_size,
+        "weights": [str(path) for path in (*stage.weights, stage.teacher) if path],
+    }
+
+
+def train(stage: Stage, options: argparse.Namespace) -> None:
+    """Run the stage to its last iteration, with a progress bar, log and snapshots."""
+    total = read_solver(stage.name, options).max_iter
+    if run_files.iteration_of(run_files.last_state(stage.folder)) >= total:
+        print(f"{stage.folder}: complete ({total} iterations)")
+        return
+    stage.folder.mkdir(parents=True, exist_ok=True)
+    run_files.check_same_options(stage.folder, _identity(stage, options))
+    solver, batch_size = start_solver(stage, options)
+    interval = read_solver(stage.name, options).display or 20
+    log = Log(stage.folder, solver.iter, about(stage, options, batch_size))
+    bar = tqdm(total=total, initial=solver.iter, unit="it", desc=f"{stage.name:8}", mininterval=1)
+    with bar:
+        while solver.iter < total:
+            solver.step(1)
+            losses = _losses(solver.net)
+            if not all(np.isfinite(value) for value in losses.values()):
+                raise UserError(
+                    f"{stage.name}: loss is {losses} at iteration {solver.iter}; lower --base-lr "
+                    "(the run's last snapshot is unharmed)"
+                )
+            log.add(losses)
+            bar.update(1)
+            if solver.iter % interval == 0 or solver.iter == total:
+                line = log.write(solver.iter, batch_size)
+                bar.set_postfix_str(f"loss {line['loss']:.4g}, {line['images_per_s']:.0f} images/s")
+    if run_files.iteration_of(run_files.last_state(stage.folder)) < total:
+        solver.snapshot()
+
+
+def _identity(stage: Stage, options: argparse.Namespace) -> dict:
+    """The options that must be the same when a run is continued."""
+    names = ("dataset", "seed", "source", "batch_size", "scales", "student_size", "base_lr")
+    return {"stage": stage.name} | {name: getattr(options, name) for name in names}
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line, documented by --help."""
+    make = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    make.add_argument("stages", nargs="+", choices=STAGES, metavar="STAGE", help=", ".join(STAGES))
+    make.add_argument(
+        "--dataset", default="demo", choices=("demo", "coco", "nuswide", "voc2007"), help="(demo)"
+    )
+    make.add_argument("--seed", type=int, default=1, help="of weights, order, dropout (1)")
+    make.add_argument("--gpu", type=int, metavar="ID", help="train on this GPU (default: the CPU)")
+    make.add_argument("--models", default="models", help="folder of the nets (models)")
+    make.add_argument("--runs", help="folder of the results (out/<dataset>)")
+    sizes = make.add_argument_group("data and sizes (default: as in the net's data layer)")
+    sizes.add_argument("--source", metavar="DIR", help="prepared data set to train on")
+    sizes.add_argument("--batch-size", type=int, metavar="N", help="images per pass")
+    sizes.add_argument(
+        "--scales", type=int, nargs="+", metavar="S", help="image sizes, one drawn per mini-batch"
+    )
+    sizes.add_argument("--student-size", type=int, metavar="S", help="the student's input size")
+    solver = make.add_argument_group("solver (default: as in solver.prototxt)")
+    solver.add_argument("--base-lr", type=float, metavar="RATE")
+    solver.add_argument("--iterations", type=int, metavar="N", dest="max_iter")
+    solver.add_argument("--iter-size", type=int, metavar="N", help="passes per update")
+    solver.add_argument("--snapshot", type=int, metavar="N", help="iterations between snapshots")
+    solver.add_argument("--display", type=int, metavar="N", help="iterations between log lines")
+    start = make.add_argument_group("weights to start from (default: where earlier stages end)")
+    start.add_argument("--weights", metavar="FILE", help="VGG16's, for the convolutions, fc6, fc7")
+    start.add_argument("--teacher", metavar="FILE", help="T-WDet's, for stage1")
+    start.add_argument("--stage1", metavar="FILE", help="stage 1's, for stage2")
+    return make
+
+
+def run(options: argparse.Namespace) -> None:
+    """Train the stages in the method's order."""
+    options.runs = options.runs or f"out/{options.dataset}"
+    if options.gpu is None:
+        caffe.set_mode_cpu()
+    else:
+        caffe.set_device(options.gpu)
+        caffe.set_mode_gpu()
+    for name in sorted(set(options.stages), key=STAGES.index):
+        train(plan(name, options), options)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    options = parser().parse_args(arguments)
+    try:
+        run(options)
+    except USER_ERRORS as error:
+        print(f"train.py: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("train.py: stopped; the same command continues", file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
