@@ -7,6 +7,7 @@ from caffe.blob import Blob
 from caffe.device import set_device, set_mode_cpu, set_mode_gpu, set_random_seed
 from caffe.errors import CaffeError
 from caffe.net import Net
+from caffe.net_spec import NetSpec, params, to_proto
 from caffe.proto.caffe_pb2 import TEST, TRAIN
 from caffe.python_layer import PythonLayer as Layer
 from caffe.registry import layer_type_list
@@ -18,9 +19,12 @@ __all__ = [
     "CaffeError",
     "Layer",
     "Net",
+    "NetSpec",
     "layer_type_list",
+    "params",
     "set_device",
     "set_mode_cpu",
     "set_mode_gpu",
     "set_random_seed",
+    "to_proto",
 ]
