@@ -1,0 +1,70 @@
+"""Convolution: a bank of learned filters slid over the spatial axes."""
+
+import torch
+from torch.nn import functional
+
+from caffe.axes import canonical_axis
+from caffe.layer import Layer, Shape
+from caffe.registry import register
+from caffe.windows import window_field
+
+
+@register("Convolution")
+class Convolution(Layer):
+    """y[o] = b[o] + sum_c x[c] (correlated with) W[o, c], in `group` separate channel groups.
+
+    bottoms: x (N..., C, S...), channels at `axis`, then 1 to 3 spatial axes; several bottoms of one
+    shape share the weights. tops: one per bottom, y (N..., num_output, S'...) with
+    S' = floor((S + 2 pad - dilation (kernel - 1) - 1) / stride) + 1.
+    blobs: W (num_output, C / group, kernel...); b (num_output) if `bias_term`.
+    `engine` and `force_nd_im2col` do not change the result.
+    Raises CaffeError if channels and outputs do not divide into groups, or bottoms differ.
+    Source: Caffe's ConvolutionLayer.
+    """
+
+    bottoms = (1, None)
+    tops = (1, None)
+    operators = (functional.conv1d, functional.conv2d, functional.conv3d)
+
+    def setup(self, *bottoms: Shape) -> None:
+        param = self.layer_param.convolution_param
+        if len(self.layer_param.top) != len(bottoms) or len(set(bottoms)) != 1:
+            self.fail(f"expected one top for each bottom, bottoms of one shape, got {bottoms}")
+        self.axis = canonical_axis(self, param.axis, len(bottoms[0]))
+        channels, spatial = bottoms[0][self.axis], len(bottoms[0]) - self.axis - 1
+        if not 1 <= spatial <= 3:
+            self.fail(f"expected 1 to 3 axes behind axis {self.axis}, got a bottom {bottoms[0]}")
+        if not param.num_output:
+            self.fail("convolution_param.num_output must be given")
+        if param.group < 1 or channels % param.group or param.num_output % param.group:
+            self.fail(
+                f"expected channels and num_output to be multiples of group {param.group}, "
+                f"got {channels} and {param.num_output}"
+            )
+        kernel = window_field(self, param, "kernel_size", spatial, None)
+        self.stride = window_field(self, param, "stride", spatial, 1)
+        self.pad = window_field(self, param, "pad", spatial, 0)
+        self.dilation = window_field(self, param, "dilation", spatial, 1)
+        self.operator = self.operators[spatial - 1]
+        self.add_blob((*self.filters(channels, param.num_output), *kernel), param.weight_filler)
+        if param.bias_term:
+            self.add_blob((param.num_output,), param.bias_filler)
+
+    def filters(self, channels: int, outputs: int) -> Shape:
+        """The first two axes of W."""
+        return outputs, channels // self.layer_param.convolution_param.group
+
+    def apply(self, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None):
+        """One bottom (N, C, S...) to one top."""
+        group = self.layer_param.convolution_param.group
+        return self.operator(x, weight, bias, self.stride, self.pad, self.dilation, group)
+
+    def forward(self, *bottoms: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        weight, *rest = self.weights
+        bias = rest[0] if rest else None
+        if self.axis == 1:
+            return tuple(self.apply(x, weight, bias) for x in bottoms)
+        outer = bottoms[0].shape[: self.axis]
+        inner = bottoms[0].shape[self.axis :]
+        tops = [self.apply(x.reshape(-1, *inner), weight, bias) for x in bottoms]
+        return tuple(top.reshape(*outer, *top.shape[1:]) for top in tops)

@@ -1,0 +1,20 @@
+"""Power: a scaled and shifted input to a power."""
+
+import torch
+
+from caffe.layer import Layer
+from caffe.registry import register
+
+
+@register("Power")
+class Power(Layer):
+    """y = (shift + scale * x) ^ power.
+
+    bottom: x, any shape. top: y, the same shape.
+    Source: Caffe's PowerLayer.
+    """
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        param = self.layer_param.power_param
+        linear = x * param.scale + param.shift
+        return linear if param.power == 1 else linear.pow(param.power)
