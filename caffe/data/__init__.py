@@ -1,0 +1,1 @@
+"""Reading images, lists and databases, and turning them into batches ahead of time."""

@@ -1,0 +1,28 @@
+"""Doing the next batches' work in threads while the net computes."""
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+_THREADS = min(4, os.cpu_count() or 1)
+
+
+class Prefetch:
+    """Runs an endless sequence of jobs ahead of time and hands out their results in order.
+
+    The jobs themselves are taken from the iterator in the caller's thread, so what they draw by
+    chance does not depend on timing. An exception inside a job is raised where its result is due.
+    """
+
+    def __init__(self, jobs: Iterator[Callable[[], Any]], ahead: int = 4) -> None:
+        self._jobs = jobs
+        self._ahead = ahead
+        self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="prefetch")
+        self._waiting: deque[Future] = deque()
+
+    def __next__(self) -> Any:
+        while len(self._waiting) < self._ahead:
+            self._waiting.append(self._pool.submit(next(self._jobs)))
+        return self._waiting.popleft().result()

@@ -1,0 +1,105 @@
+"""transform_param: what happens to an image between the file and the blob."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from caffe import caffemodel
+from caffe.data.image import resize
+from caffe.errors import CaffeError
+from caffe.proto import caffe_pb2, weights_pb2
+
+
+class Draw(NamedTuple):
+    """One image's random choices, so that they are made in order and used in any thread."""
+
+    factor: float = 1.0
+    top: float = 0.0  # of the room that the crop leaves, 0 to 1
+    left: float = 0.0
+    mirror: bool = False
+
+
+class Transformer:
+    """Applies a TransformationParameter to one image.
+
+    y = scale * mirror(crop(resize(x, factor)) - mean). The crop is drawn in the TRAIN phase and
+    central in TEST; `mirror` flips with probability 1/2 and a factor is drawn from `scale_factors`
+    in both phases, as in Caffe's DataTransformer. mean: `mean_file`, of the size of the image
+    before the crop, or `mean_value`, one or one per channel.
+    force_color, force_gray: only for what decodes images (see caffe/data/datum.py).
+    Raises CaffeError for fields that contradict each other or do not fit an image.
+    """
+
+    def __init__(self, param: caffe_pb2.TransformationParameter, phase: int) -> None:
+        self.param, self.phase = param, phase
+        if param.crop_size and (param.crop_height or param.crop_width):
+            raise CaffeError("transform_param: give crop_size or crop_height and crop_width")
+        self.crop = (param.crop_height or param.crop_size, param.crop_width or param.crop_size)
+        if bool(self.crop[0]) != bool(self.crop[1]):
+            raise CaffeError("transform_param: give both crop_height and crop_width")
+        if param.force_color and param.force_gray:
+            raise CaffeError("transform_param: give force_color or force_gray, not both")
+        if param.mean_file and param.mean_value:
+            raise CaffeError("transform_param: give mean_file or mean_value, not both")
+        self.mean = _read_mean(param.mean_file) if param.mean_file else None
+
+    def draw(self, rng: np.random.Generator) -> Draw:
+        """Choose what one image undergoes."""
+        factors = self.param.scale_factors
+        draw = Draw(factors[rng.integers(len(factors))] if factors else 1.0)
+        if self.crop[0] and self.phase == caffe_pb2.TRAIN:
+            draw = draw._replace(top=rng.random(), left=rng.random())
+        return draw._replace(mirror=bool(rng.integers(2))) if self.param.mirror else draw
+
+    def _corner(self, shape: tuple[int, ...], draw: Draw) -> tuple[int, int]:
+        room = [size - crop for size, crop in zip(shape, self.crop, strict=False)]
+        if min(room) < 0:
+            raise CaffeError(f"expected an image of at least {self.crop} to crop, got {shape[:2]}")
+        if self.phase == caffe_pb2.TRAIN:
+            return int(draw.top * (room[0] + 1)), int(draw.left * (room[1] + 1))
+        return room[0] // 2, room[1] // 2
+
+    def _mean_of(self, shape: tuple[int, ...]) -> np.ndarray | None:
+        if self.mean is not None:
+            if self.mean.shape != shape:
+                raise CaffeError(
+                    f"{self.param.mean_file}: expected a mean of the image's (H, W, C) = {shape}, "
+                    f"got {self.mean.shape}"
+                )
+            return self.mean
+        values = self.param.mean_value
+        if values and len(values) not in (1, shape[2]):
+            raise CaffeError(f"expected 1 or {shape[2]} mean_value, got {len(values)}")
+        return np.broadcast_to(np.float32(values), shape) if values else None
+
+    def __call__(self, image: np.ndarray, draw: Draw) -> np.ndarray:
+        """The image (H, W, C), bytes or floats, as a float32 blob (C, H', W')."""
+        if draw.factor != 1:
+            image = resize(image, *(round(size * draw.factor) for size in image.shape[:2]))
+        mean = self._mean_of(image.shape)
+        if self.crop[0]:
+            top, left = self._corner(image.shape, draw)
+            window = np.s_[top : top + self.crop[0], left : left + self.crop[1]]
+            image, mean = image[window], None if mean is None else mean[window]
+        out = image.astype(np.float32)
+        if mean is not None:
+            out -= mean
+        if draw.mirror:
+            out = out[:, ::-1]
+        if self.param.scale != 1:
+            out *= np.float32(self.param.scale)
+        return np.ascontiguousarray(out.transpose(2, 0, 1))
+
+
+def _read_mean(path: str) -> np.ndarray:
+    """A mean image (H, W, C) from a binaryproto file."""
+    blob = caffemodel.parse_binary(path, weights_pb2.Blob())
+    try:
+        array = caffemodel.blob_array(blob)
+    except CaffeError as error:
+        raise CaffeError(f"{path}: {error}") from None
+    if array.ndim == 4 and array.shape[0] == 1:
+        array = array[0]
+    if array.ndim != 3:
+        raise CaffeError(f"{path}: expected one mean image (C, H, W), got {array.shape}")
+    return array.transpose(1, 2, 0)

@@ -1,0 +1,37 @@
+"""Prefetch: results in order, jobs taken in the caller's thread, errors where they are due."""
+
+import threading
+import time
+from functools import partial
+from itertools import count
+
+import pytest
+
+from caffe.data.prefetch import Prefetch
+
+
+def _slow_if_even(number: int) -> int:
+    time.sleep(0.01 if number % 2 == 0 else 0)
+    return number
+
+
+def test_hands_out_results_in_order():
+    ahead = Prefetch((partial(_slow_if_even, i) for i in count()), ahead=3)
+    assert [next(ahead) for _ in range(9)] == list(range(9))
+
+
+def test_takes_jobs_in_the_callers_thread_and_runs_them_in_others():
+    def jobs():
+        while True:
+            assert threading.current_thread() is threading.main_thread()
+            yield threading.current_thread
+
+    assert next(Prefetch(jobs())) is not threading.main_thread()
+
+
+def test_raises_an_error_where_the_result_is_due():
+    ahead = Prefetch(iter([partial(int, "7"), partial(int, "x"), partial(int, "9")]), ahead=1)
+    assert next(ahead) == 7
+    with pytest.raises(ValueError, match="'x'"):
+        next(ahead)
+    assert next(ahead) == 9
