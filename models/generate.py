@@ -156,14 +156,14 @@ class Branch:
         self.net[self.prefix + name] = getattr(L, kind)(*bottoms, **fields)
         return self.net[self.prefix + name]
 
-    def learn(self, name: str, kind: str, bottom: Top, rate=1.0, filler=None, **fields) -> Top:
-        """Add a layer with weights and a bias; the bias learns twice as fast, without decay."""
+    def learn(self, name: str, kind: str, bottom: Top, rates=(1, 2), filler=None, **fields) -> Top:
+        """Add a layer with weights and a bias, `rates` their lr_mults; a bias does not decay."""
         if self.mode == FROZEN:
             fields["param"] = [{"lr_mult": 0, "decay_mult": 0}] * 2
         elif self.mode == TRAINED:
             fields["param"] = [
-                {"lr_mult": rate, "decay_mult": 1},
-                {"lr_mult": 2 * rate, "decay_mult": 0},
+                {"lr_mult": rate, "decay_mult": decay}
+                for rate, decay in zip(rates, (1, 0), strict=True)
             ]
             fields["weight_filler"] = filler or {"type": "msra"}
         return self.add(name, kind, bottom, **fields)
@@ -182,7 +182,7 @@ class Branch:
         first, scale = {}, self.size.input_scale
         if number == "1_1" and scale != 1:
             std = scale * (2 / (3 * 3 * 3)) ** 0.5  # msra's for 3x3 kernels on 3 channels
-            first = {"rate": scale, "filler": {"type": "gaussian", "std": std}}
+            first = {"rates": (scale, 2), "filler": {"type": "gaussian", "std": std}}
         shape = {"num_output": width, "kernel_size": 3, "pad": 1}
         top = self.learn(f"conv{number}", "Convolution", bottom, **first, **shape)
         return self.add(f"relu{number}", "ReLU", top, in_place=True)
@@ -200,7 +200,11 @@ class Branch:
     def classify(self, name: str, fc7: Top, classes: int) -> Top:
         """A new classifier, at the recipe's own rate."""
         filler = {"type": "gaussian", "std": 0.01}
-        options = {"rate": self.new_rate, "filler": filler, "num_output": classes}
+        options = {
+            "rates": (self.new_rate, 2 * self.new_rate),
+            "filler": filler,
+            "num_output": classes,
+        }
         return self.learn(name, "InnerProduct", fc7, **options)
 
     def reshape(self, name: str, bottom: Top, *dims: int) -> Top:
