@@ -1,0 +1,32 @@
+"""Deconvolution: the transpose of a convolution, for learned upsampling."""
+
+import torch
+from torch.nn import functional
+
+from caffe.layer import Shape
+from caffe.layers.convolution import Convolution
+from caffe.registry import register
+
+
+@register("Deconvolution")
+class Deconvolution(Convolution):
+    """Each number of x puts a copy of the filters, weighted with it, into y.
+
+    bottoms and tops as in Convolution, with
+    S' = stride (S - 1) + dilation (kernel - 1) + 1 - 2 pad.
+    blobs: W (C, num_output / group, kernel...); b (num_output) if `bias_term`.
+    Source: Caffe's DeconvolutionLayer.
+    """
+
+    operators = (
+        functional.conv_transpose1d,
+        functional.conv_transpose2d,
+        functional.conv_transpose3d,
+    )
+
+    def filters(self, channels: int, outputs: int) -> Shape:
+        return channels, outputs // self.layer_param.convolution_param.group
+
+    def apply(self, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None):
+        group = self.layer_param.convolution_param.group
+        return self.operator(x, weight, bias, self.stride, self.pad, 0, group, self.dilation)
