@@ -104,7 +104,7 @@ DEMO = Size(
     score_scale=1,
     score_bias=0,
     kept=8,
-    dropout=0.0,
+    dropout=0.1,
     input_scale=1 / 64,
 )
 
