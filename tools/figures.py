@@ -136,4 +136,4 @@ def class_gains(names: Sequence[str], images: np.ndarray, gains: np.ndarray) -> 
 
     better = int((mean > 0).sum())
     alt = f"Change of AP per class by distillation: {better} of {len(mean)} classes improve"
-    return render(draw, (max(4.4, 0.36 * len(order) + 0.9), 3.1), alt)
+    return render(draw, (0.42 * len(order) + 1.1, 3.1), alt)
