@@ -1,0 +1,90 @@
+"""The released text list, both ways, and a message with file and line for each mistake in it."""
+
+import pathlib
+
+import convert_list
+import numpy as np
+import pytest
+from prepared import write_proposals, write_set
+
+from python_layers.array_file import DataError
+from python_layers.boxes import scale_boxes
+from python_layers.prepared_set import PreparedSet
+from tests.prepared_sets import make_set, write_images
+
+GOLDEN = pathlib.Path(__file__).parents[1] / "golden" / "data"
+
+
+def test_the_golden_list_comes_back_unchanged(tmp_path):
+    write_images(tmp_path / "images", [(32, 24)] * 6)
+    for number in range(6):
+        (tmp_path / "images" / f"{number}.png").rename(tmp_path / "images" / f"im{number}.png")
+    convert = ["--set", str(tmp_path / "set")]
+    source = ["--import-list", str(GOLDEN / "multi.txt"), "--images", str(tmp_path / "images")]
+    convert_list.main([*source, *convert, "--classes", "4"])
+    convert_list.main(["--export-list", str(tmp_path / "again.txt"), *convert])
+    assert (tmp_path / "again.txt").read_text() == (GOLDEN / "multi.txt").read_text()
+
+
+def test_boxes_in_the_released_frame_are_those_of_the_original_layer(tmp_path):
+    case = np.load(GOLDEN / "human_att_data.npz")
+    source = ["--import-list", str(GOLDEN / "multi.txt"), "--images", str(GOLDEN), "--classes"]
+    convert_list.main([*source, "4", "--set", str(tmp_path), "--frame", "32x24"])
+    prepared = PreparedSet(tmp_path)
+    assert tuple(prepared.sizes[0]) == (31, 23), "the frame is not the image"
+    for index, wanted in enumerate(case["label_roi_step0"]):
+        np.testing.assert_array_equal(prepared.labels[index], wanted[:4])
+        boxes = scale_boxes(prepared.proposals(index, 3), prepared.sizes[index], (32, 24))
+        np.testing.assert_allclose(boxes, wanted[4:].reshape(3, 5), rtol=1e-5, atol=1e-5)
+
+
+def test_a_set_survives_the_way_through_text(tmp_path):
+    out, boxes, labels, _ = make_set(tmp_path)
+    names = tmp_path / "names.txt"
+    names.write_text("cat\ndog\neel\n")
+    convert_list.main(["--export-list", str(tmp_path / "list.txt"), "--set", str(out)])
+    again = ["--import-list", str(tmp_path / "list.txt"), "--images", str(tmp_path / "images")]
+    convert_list.main([*again, "--classes", str(names), "--set", str(tmp_path / "again")])
+    prepared = PreparedSet(tmp_path / "again")
+    assert prepared.classes == ["cat", "dog", "eel"]
+    np.testing.assert_array_equal(prepared.labels, labels)
+    for index, found in enumerate(boxes):
+        np.testing.assert_array_equal(prepared.proposals(index, 6), found)
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("0.png 0 1", r"list\.txt:3: expected a path, 3 labels and 5 columns per box, got 3 col"),
+        ("0.png 0 1 0 1 2 3 4", "list.txt:3: .* got 8 columns"),
+        ("0.png 0 2 0", r"list\.txt:3: label 2: expected 0 or 1, got 2"),
+        ("0.png 0 1.0 0", r"list\.txt:3: label 2: expected 0 or 1, got 1\.0"),
+        ("0.png 0 1 0 1 2 x 4 .5", r"list\.txt:3: expected numbers for the boxes: .*'x'"),
+        ("0.png 0 1 0 1 2 23 4 .5", r"list\.txt:3: box 1: expected .* x2 <= 22, .* got 1 2 23 4"),
+        ("0.png 0 1 0 1 2 3 4 .5 5 2 4 3 .5", r"list\.txt:3: box 2: expected .* got 5 2 4 3 0\.5"),
+        ("7.png 0 1 0", r"7\.png: cannot read the image: No such file"),
+    ],
+)
+def test_mistakes_are_named_by_line(tmp_path, line, message):
+    write_images(tmp_path)
+    (tmp_path / "list.txt").write_text(f"1.png 1 0 0 3 4 5 6 .25\n\n{line}\n")
+    source = ["--import-list", str(tmp_path / "list.txt"), "--images", str(tmp_path)]
+    with pytest.raises(DataError, match=message):
+        convert_list.main([*source, "--classes", "3", "--set", str(tmp_path / "set")])
+
+
+def test_options_and_names_that_cannot_work(tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        convert_list.main(["--import-list", "x", "--set", "y"])
+    assert "--import-list needs --images and --classes" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        convert_list.main(["--export-list", "x", "--set", "y", "--frame", "672"])
+    assert "expected WIDTHxHEIGHT, such as 672x672, got '672'" in capsys.readouterr().err
+    truth = [np.zeros((0, 5), np.float32)]
+    out = tmp_path / "set"
+    write_set(out, tmp_path, ["my photo.png"], ["a"], [[1]], [(5, 6)], truth, {})
+    meta = {"images_sha256": PreparedSet(out).images_sha256}
+    write_proposals(out / "proposals.arr", truth, 4, meta)
+    with pytest.raises(DataError, match=r"image 'my photo\.png': expected a path without blanks"):
+        convert_list.main(["--export-list", str(tmp_path / "list.txt"), "--set", str(out)])
+    assert not (tmp_path / "list.txt").exists()

@@ -1,0 +1,137 @@
+"""COCO instances -> prepared set: labels, classes, boxes, counts, and the messages."""
+
+import json
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+import prepare_coco
+import pytest
+
+from python_layers.array_file import DataError
+from python_layers.prepared_set import PreparedSet
+from tests.prepared_sets import SIZES, write_images
+
+ROOT = pathlib.Path(prepare_coco.__file__).parent
+
+
+def annotation(image, category, bbox, **more):
+    return {"image_id": image, "category_id": category, "bbox": bbox, **more}
+
+
+@pytest.fixture
+def coco(tmp_path):
+    """Five images, ids against the file order; image 30 has no label, 40 only a crowd."""
+    names = write_images(tmp_path / "images", SIZES[:5], ".jpg")
+    ids = [50, 10, 30, 20, 40]
+    annotations = [
+        annotation(50, 7, [2, 3, 4, 5]),
+        annotation(10, 90, [0.5, 1.25, 30.5, 38.5]),
+        annotation(10, 3, [29.5, 10, 2, 0.5]),
+        annotation(20, 7, [-0.3, 0, 10, 26.4]),
+        annotation(20, 7, [5, 6, 7, 8]),
+        annotation(40, 3, [1, 1, 3, 3], iscrowd=1),
+    ]
+    return {
+        "images": [
+            {"id": i, "file_name": name, "width": w, "height": h}
+            for i, name, (w, h) in zip(ids, names, SIZES[:5], strict=True)
+        ],
+        "annotations": [{"id": i, **a} for i, a in enumerate(annotations, 1)],
+        "categories": [{"id": i, "name": n} for i, n in ((90, "toad"), (3, "ape"), (7, "bat"))],
+    }
+
+
+def prepare(tmp_path, coco, **options):
+    path = tmp_path / "instances.json"
+    path.write_text(json.dumps(coco))
+    return prepare_coco.prepare_coco(path, tmp_path / "images", tmp_path / "out", **options)
+
+
+def test_labels_boxes_and_counts(tmp_path, coco):
+    counts = prepare(tmp_path, coco)
+    assert counts == {"raw": 5, "without_labels": 1, "unreadable": 0, "kept": 4}
+    prepared = PreparedSet(tmp_path / "out")
+    assert prepared.counts == counts
+    assert prepared.classes == ["ape", "bat", "toad"]
+    assert prepared.images == ["1.jpg", "3.jpg", "4.jpg", "0.jpg"]
+    np.testing.assert_array_equal(prepared.labels, [[1, 0, 1], [0, 1, 0], [1, 0, 0], [0, 1, 0]])
+    np.testing.assert_array_equal(prepared.sizes, [(31, 40), (37, 26), (20, 33), (23, 17)])
+    wanted = [
+        [[2, 0.5, 1.25, 30, 38.75], [0, 29.5, 10, 30, 10]],
+        [[1, 0, 0, 8.7, 25], [1, 5, 6, 11, 13]],
+        np.zeros((0, 5)),
+        [[1, 2, 3, 5, 7]],
+    ]
+    for index, boxes in enumerate(wanted):
+        np.testing.assert_allclose(prepared.truth(index), boxes, rtol=1e-6)
+
+
+def test_a_second_run_writes_the_same_bytes(tmp_path, coco):
+    prepare(tmp_path, coco)
+    first = {p.name: p.read_bytes() for p in (tmp_path / "out").iterdir()}
+    prepare(tmp_path, coco)
+    assert {p.name: p.read_bytes() for p in (tmp_path / "out").iterdir()} == first
+    assert sorted(first) == ["images.txt", "labels.arr", "set.json"]
+
+
+def test_unreadable_images_stop_or_are_counted(tmp_path, coco):
+    (tmp_path / "images").mkdir(exist_ok=True)
+    path = tmp_path / "images" / "3.jpg"
+    path.write_bytes(path.read_bytes()[:200])
+    with pytest.raises(DataError, match=r"3\.jpg: expected a whole JPEG or PNG image, got 200"):
+        prepare(tmp_path, coco)
+    counts = prepare(tmp_path, coco, skip_unreadable=True)
+    assert counts == {"raw": 5, "without_labels": 1, "unreadable": 1, "kept": 3}
+    assert PreparedSet(tmp_path / "out").images == ["1.jpg", "4.jpg", "0.jpg"]
+
+
+def change(kind, number, **values):
+    def apply(coco):
+        coco[kind][number].update(values)
+
+    return apply
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (change("annotations", 1, bbox=[5, 5, 40, 2]), r"annotation 2: expected a box .* 31x40"),
+        (change("annotations", 4, bbox=[5, 5, -1, 2]), r"annotation 5: expected a box .* 37x26"),
+        (change("annotations", 0, category_id=8), "annotation 1: category_id 8 is not listed"),
+        (change("annotations", 0, image_id=1), "annotation 1: image_id 1 is not listed"),
+        (change("images", 3, width=99), r"3\.jpg: expected 99x26 pixels .*, got 37x26"),
+        (change("images", 3, file_name="x.jpg"), r"x\.jpg: cannot read the image: No such file"),
+        (lambda coco: coco["images"][2].pop("width"), "images: id 30: no 'width'"),
+        (lambda coco: coco.pop("annotations"), "expected COCO instance annotations, got: "),
+    ],
+)
+def test_bad_input_is_named(tmp_path, coco, damage, message):
+    damage(coco)
+    with pytest.raises(DataError, match=message):
+        prepare(tmp_path, coco)
+    assert not (tmp_path / "out" / "set.json").exists()
+
+
+def test_missing_and_malformed_files_are_named(tmp_path, coco):
+    with pytest.raises(DataError, match=r"none\.json: no such file: expected COCO instance"):
+        prepare_coco.prepare_coco(tmp_path / "none.json", tmp_path, tmp_path / "out")
+    (tmp_path / "bad.json").write_text('{"images": [')
+    with pytest.raises(DataError, match=r"bad\.json: expected COCO instance annotations, got"):
+        prepare_coco.prepare_coco(tmp_path / "bad.json", tmp_path, tmp_path / "out")
+    path = tmp_path / "instances.json"
+    path.write_text(json.dumps(coco))
+    with pytest.raises(DataError, match=r"nowhere: no such folder: expected the images of"):
+        prepare_coco.prepare_coco(path, tmp_path / "nowhere", tmp_path / "out")
+
+
+def test_the_command_prints_one_line_and_exits_with_1(tmp_path):
+    command = [sys.executable, str(ROOT / "prepare_coco.py"), "--annotations", "none.json"]
+    command += ["--images", str(tmp_path), "--out", str(tmp_path / "out")]
+    run = subprocess.run(command, capture_output=True, text=True, cwd=ROOT.parent, check=False)
+    assert run.returncode == 1
+    assert run.stderr == (
+        "prepare_coco.py: error: none.json: no such file: expected COCO instance annotations "
+        "(JSON)\n"
+    )
