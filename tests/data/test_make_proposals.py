@@ -1,0 +1,103 @@
+"""Proposals of a set: the same for any number of workers, resumed, checked, measured."""
+
+import make_proposals
+import numpy as np
+import pytest
+
+from python_layers.array_file import DataError, read_arrays, write_arrays
+from python_layers.prepared_set import PreparedSet
+from tests.prepared_sets import SIZES, make_set
+
+SETTINGS = {"boxes": 5, "method": "selective-search-fast", "max_side": None}
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.setattr(make_proposals, "SHARD", 3)
+    out, *_ = make_set(tmp_path, suffix=".jpg")
+    (out / "proposals.arr").unlink()
+    return out
+
+
+def test_any_number_of_workers_writes_the_same_bytes(folder):
+    assert make_proposals.make_proposals(folder, SETTINGS, workers=1)
+    first = (folder / "proposals.arr").read_bytes()
+    assert not make_proposals.make_proposals(folder, SETTINGS, workers=1), "nothing to do"
+    (folder / "proposals.arr").unlink()
+    assert make_proposals.make_proposals(folder, SETTINGS, workers=2)
+    assert (folder / "proposals.arr").read_bytes() == first
+    assert not (folder / "proposals.parts").exists()
+    arrays, meta = read_arrays(folder / "proposals.arr")
+    assert arrays["boxes"].shape == (7, 5, 5)
+    other = {**meta, "settings": {**meta["settings"], "max_side": 99}}
+    assert not make_proposals.is_made(folder / "proposals.arr", other), "other settings count"
+    for index in range(7):
+        assert len(PreparedSet(folder).proposals(index, 5)) == arrays["counts"][index]
+
+
+def test_an_interrupted_run_goes_on_with_what_it_has(folder):
+    path = folder.parent / "images" / "6.jpg"
+    content = path.read_bytes()
+    path.write_bytes(b"broken")
+    with pytest.raises(DataError, match=r"6\.jpg: expected a whole JPEG"):
+        make_proposals.make_proposals(folder, SETTINGS, workers=1)
+    parts = folder / "proposals.parts"
+    assert sorted(p.name for p in parts.iterdir()) == ["0000000.arr", "0000003.arr"]
+    arrays, meta = read_arrays(parts / "0000003.arr")
+    marked = {**arrays, "boxes": arrays["boxes"].copy()}
+    marked["boxes"][0, 0] = [1, 2, 3, 4, 0.5]
+    write_arrays(parts / "0000003.arr", marked, meta)
+    (parts / "0000000.arr").write_bytes(b"half a file")
+    path.write_bytes(content)
+    assert make_proposals.make_proposals(folder, SETTINGS, workers=1)
+    prepared = PreparedSet(folder)
+    np.testing.assert_array_equal(prepared.proposals(3, 1), [[1, 2, 3, 4, 0.5]])
+    assert len(prepared.proposals(0, 5))
+
+
+def test_boxes_found_on_a_small_copy_are_in_the_image_frame():
+    def whole_image(image, limit):
+        assert image.shape == (16, 20, 3)
+        return np.array([[0, 0, 19, 15, 0.7], [5, 4, 9, 7, 0.2]], np.float32)
+
+    settings = {**SETTINGS, "max_side": 20}
+    boxes = make_proposals.propose(whole_image, np.zeros((48, 60, 3), np.uint8), settings)
+    np.testing.assert_allclose(boxes, [[0, 0, 59, 47, 0.7], [15, 12, 29, 23, 0.2]], rtol=1e-6)
+
+
+def test_recall_counts_the_truth_that_is_met(tmp_path, capsys):
+    out, *_ = make_set(tmp_path)
+    prepared = PreparedSet(out)
+    _, meta = read_arrays(out / "proposals.arr")
+    boxes, counts = np.zeros((7, 6, 5), np.float32), np.ones(7, np.int32)
+    for index, (width, height) in enumerate(SIZES):
+        boxes[index, 0] = [0, 0, width - 1, height - 1, 0.1]
+    boxes[:2, 0, :4] = [prepared.truth(0)[0, 1:], prepared.truth(1)[0, 1:]]
+    boxes[5, 1], counts[5], counts[6] = [*prepared.truth(5)[0, 1:], 0.05], 2, 0
+    write_arrays(out / "proposals.arr", {"boxes": boxes, "counts": counts}, meta)
+    whole = [index for index in (2, 3, 4) if covers_half(prepared, index)]
+    assert len(whole) != 3, "some truth must be missed for the test to say anything"
+    prepared = PreparedSet(out)
+    first = (2 + len(whole) + covers_half(prepared, 5)) / 7
+    assert make_proposals.recall(prepared, 1)[0] == pytest.approx(first)
+    assert make_proposals.recall(prepared, 2)[0] == pytest.approx((3 + len(whole)) / 7)
+    make_proposals.print_recall(out)
+    assert f"the best 6 boxes: {100 * (3 + len(whole)) / 7:.1f}% at IoU 0.5" in (
+        capsys.readouterr().out
+    )
+
+
+def covers_half(prepared, index):
+    """Whether the truth box covers at least half of the image, so that the whole image meets it."""
+    _, x1, y1, x2, y2 = prepared.truth(index)[0]
+    width, height = prepared.sizes[index]
+    return (x2 - x1 + 1) * (y2 - y1 + 1) >= 0.5 * width * height
+
+
+def test_options_that_do_not_fit_are_refused(capsys):
+    with pytest.raises(SystemExit):
+        make_proposals.main(["--set", "x", "--model", "m.yml.gz"])
+    assert "--model belongs to --method edgeboxes" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        make_proposals.main(["--set", "x", "--boxes", "0"])
+    assert "expected a positive integer, got '0'" in capsys.readouterr().err
