@@ -134,8 +134,8 @@ class Net:
                         f"owner, got {blob.shape}"
                     )
                 layer.blobs[i] = owner
-            else:
-                blob.learned = spec.lr_mult != 0
+            elif blob.learned:  # a layer's own statistics are not
+                blob.learned = spec.lr_mult != 0 or self._param.force_backward
             self._specs.setdefault(id(owner), spec)
 
     def _finish(self) -> None:

@@ -123,14 +123,16 @@ def test_reshape_carries_a_new_batch_size(net):
     assert net.forward()["y"].shape == (7, 4)
 
 
-def test_frozen_parameters_get_no_gradient(tmp_path):
-    net = net_from_text(
-        tmp_path, MLP.replace('top: "h"\n', 'top: "h" param{lr_mult:0} param{lr_mult:0}\n', 1)
-    )
+@pytest.mark.parametrize("forced", [False, True])
+def test_frozen_parameters_get_a_gradient_only_if_forced(tmp_path, forced):
+    """force_backward also computes what lr_mult 0 leaves out; a golden Adam history shows it."""
+    text = MLP.replace('top: "h"\n', 'top: "h" param{lr_mult:0} param{lr_mult:0}\n', 1)
+    net = net_from_text(tmp_path, text if forced else text.replace("force_backward: true", ""))
     net.blobs["x"].data[...] = 1
+    net.params["fc1"][1].data[...] = 20  # so that ReLU lets some of it through
     net.forward()
     net.backward(y=np.ones((2, 4)))
-    assert not net.params["fc1"][0].diff.any()
+    assert bool(net.params["fc1"][0].diff.any()) == forced
     assert net.params["fc2"][0].diff.any()
 
 
@@ -139,6 +141,7 @@ def test_propagate_down_false_stops_the_gradient(tmp_path):
         tmp_path, MLP.replace('bottom: "h" top: "y"', 'bottom: "h" top: "y" propagate_down: false')
     )
     net.blobs["x"].data[...] = 1
+    net.params["fc1"][1].data[...] = 20  # so that ReLU lets some of it through
     net.forward()
     net.backward(y=np.ones((2, 4)))
     assert not net.blobs["x"].diff.any()
