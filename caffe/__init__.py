@@ -11,15 +11,31 @@ from caffe.net_spec import NetSpec, params, to_proto
 from caffe.proto.caffe_pb2 import TEST, TRAIN
 from caffe.python_layer import PythonLayer as Layer
 from caffe.registry import layer_type_list
+from caffe.solver import (
+    AdaDeltaSolver,
+    AdaGradSolver,
+    AdamSolver,
+    NesterovSolver,
+    RMSPropSolver,
+    SGDSolver,
+    get_solver,
+)
 
 __all__ = [
     "TEST",
     "TRAIN",
+    "AdaDeltaSolver",
+    "AdaGradSolver",
+    "AdamSolver",
     "Blob",
     "CaffeError",
     "Layer",
+    "NesterovSolver",
     "Net",
     "NetSpec",
+    "RMSPropSolver",
+    "SGDSolver",
+    "get_solver",
     "layer_type_list",
     "params",
     "set_device",

@@ -1,0 +1,257 @@
+"""Solvers: train a net as a solver prototxt says. `caffe.SGDSolver(path)` and its kin."""
+
+import logging
+import os
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+
+import numpy as np
+import torch
+
+from caffe import lr_policy, solver_param, solverstate, updates
+from caffe.device import set_random_seed
+from caffe.errors import CaffeError
+from caffe.net import Net
+from caffe.proto import caffe_pb2
+from caffe.signals import SignalRequests
+
+_log = logging.getLogger("caffe")
+
+
+class Solver:
+    """Trains `net` and tests `test_nets`, which share its parameters: pycaffe's `Solver`.
+
+    Solver(path) or Solver(SolverParameter). Paths in it are relative to the working directory.
+    net, test_nets, iter (updates done), param (the SolverParameter), smoothed_loss (mean over the
+    last average_loss iterations), stopped (the last `solve` was ended by SIGINT).
+
+    Raises CaffeError naming the solver file and the field for anything that cannot work.
+    """
+
+    rule: type[updates.Rule]
+
+    def __init__(self, solver: str | os.PathLike | caffe_pb2.SolverParameter) -> None:
+        self.param = solver_param.read(solver)
+        where = "solver" if isinstance(solver, caffe_pb2.SolverParameter) else str(solver)
+        rule = self.rule(self.param, where)
+        if self.param.random_seed >= 0:
+            set_random_seed(self.param.random_seed)
+        train = solver_param.train_net(self.param)
+        tests = solver_param.test_nets(self.param)
+        self.net = Net(train, phase=caffe_pb2.TRAIN, level=train.state.level)
+        self.test_nets = [Net(net, phase=caffe_pb2.TEST, level=net.state.level) for net in tests]
+        for weights in self.param.weights:
+            self._load_weights(weights)
+        for test_net in self.test_nets:
+            test_net.share_with(self.net)
+        self._updater = updates.Updater(rule, self.param, self.net.learnable())
+        self._iter = 0
+        self._losses: deque[float] = deque(maxlen=self.param.average_loss)
+        self._callbacks: list[tuple[Callable[[], None], Callable[[], None]]] = []
+        self._signals = SignalRequests()
+        self._shown_at = (0, time.perf_counter())
+
+    def _load_weights(self, files: str) -> None:
+        for path in files.split(","):
+            for net in (self.net, *self.test_nets):
+                net.copy_from(path.strip())
+
+    @property
+    def iter(self) -> int:
+        return self._iter
+
+    @property
+    def stopped(self) -> bool:
+        return self._signals.stop
+
+    @property
+    def smoothed_loss(self) -> float:
+        return sum(self._losses) / max(1, len(self._losses))
+
+    def add_callback(
+        self, on_start: Callable[[], None], on_gradients_ready: Callable[[], None]
+    ) -> None:
+        """Call these before each iteration's passes, and between its gradients and its update."""
+        self._callbacks.append((on_start, on_gradients_ready))
+
+    # -- training ----------------------------------------------------------------------------------
+
+    def step(self, iterations: int) -> None:
+        """Train for so many iterations, testing, logging and writing snapshots when due."""
+        for _ in range(iterations):
+            if self._due(self.param.test_interval) and (
+                self._iter or self.param.test_initialization
+            ):
+                self._test_all()
+            self._train()
+            self._iter += 1
+            if self._due(self.param.snapshot) or self._signals.take_snapshot():
+                self.snapshot()
+            if self._signals.stop:
+                return
+
+    def _due(self, interval: int) -> bool:
+        return interval > 0 and self._iter % interval == 0
+
+    def _train(self) -> None:
+        for on_start, _ in self._callbacks:
+            on_start()
+        self.net.clear_param_diffs()
+        passes = self.param.iter_size
+        self._losses.append(sum(self.net.forward_backward() for _ in range(passes)) / passes)
+        if self._due(self.param.display):
+            self._show()
+        for _, on_gradients_ready in self._callbacks:
+            on_gradients_ready()
+        self.apply_update()
+
+    def apply_update(self) -> None:
+        """Change the parameters by the gradients in their diffs; `step` does this by itself."""
+        self._updater.apply(lr_policy.learning_rate(self.param, self._iter), self._iter)
+
+    def solve(self, resume_file: str | os.PathLike | None = None) -> None:
+        """Train until max_iter, from the start or from a .solverstate.
+
+        SIGINT ends the current iteration, writes a snapshot and returns (see `stopped`); SIGHUP
+        writes a snapshot and goes on.
+        """
+        if not self.param.HasField("max_iter"):
+            raise CaffeError("solver: max_iter is missing; give it, or call step(n)")
+        if resume_file is not None:
+            self.restore(resume_file)
+        with self._signals:
+            self.step(self.param.max_iter - self._iter)
+        written = self._due(self.param.snapshot) and self._iter > 0
+        if (self.param.snapshot_after_train or self.stopped) and not written:
+            self.snapshot()
+        if self.stopped:
+            _log.info("Optimization stopped early.")
+            return
+        if self._due(self.param.test_interval):
+            self._test_all()
+        _log.info("Optimization Done.")
+
+    # -- snapshots ---------------------------------------------------------------------------------
+
+    def snapshot(self) -> None:
+        """Write <snapshot_prefix>_iter_<iter>.caffemodel and .solverstate."""
+        if not self.param.snapshot_prefix:
+            raise CaffeError("solver: snapshot_prefix is missing")
+        stem = f"{self.param.snapshot_prefix}_iter_{self._iter}"
+        weights, state = f"{stem}.caffemodel", f"{stem}.solverstate"
+        self.net.save(weights)  # first, so that a state never names weights that are not there
+        last = max(0, self._iter - 1)  # Caffe stores the step of the last update
+        step = lr_policy.current_step(self.param, last)
+        solverstate.save(state, self._iter, weights, self._updater.history, step)
+        _log.info("Snapshotting to binary proto files %s, %s", weights, state)
+
+    def restore(self, state_file: str | os.PathLike) -> None:
+        """Continue from a .solverstate and the weights that it names.
+
+        Raises CaffeError naming the file if it does not fit this solver or net.
+        """
+        iteration, weights, history = solverstate.load(state_file)
+        try:
+            self._updater.set_history(history)
+        except CaffeError as error:
+            raise CaffeError(f"{state_file}: {error}") from None
+        if weights is not None:
+            self.net.copy_from(weights)
+        self._iter = iteration
+        self._losses.clear()
+        _log.info("Restored from %s at iteration %d", state_file, iteration)
+
+    # -- what the log shows ------------------------------------------------------------------------
+
+    def _show(self) -> None:
+        done, since = self._shown_at
+        now = time.perf_counter()
+        self._shown_at = (self._iter, now)
+        speed = (self._iter - done) / (now - since)
+        _log.info("Iteration %d (%.4g iter/s), loss = %g", self._iter, speed, self.smoothed_loss)
+        log_outputs(self.net, {name: self.net.blobs[name].data for name in self.net.outputs})
+        _log.info(
+            "Iteration %d, lr = %g", self._iter, lr_policy.learning_rate(self.param, self._iter)
+        )
+
+    def _test_all(self) -> None:
+        for index, (net, passes) in enumerate(
+            zip(self.test_nets, self.param.test_iter, strict=True)
+        ):
+            _log.info("Iteration %d, Testing net (#%d)", self._iter, index)
+            scores = mean_outputs(net, passes)
+            if self.param.test_compute_loss:
+                weights = net.blob_loss_weights
+                loss = sum(weights[name] * float(score.sum()) for name, score in scores.items())
+                _log.info("Test loss: %g", loss)
+            log_outputs(net, scores)
+
+
+def mean_outputs(net: Net, passes: int) -> dict[str, np.ndarray]:
+    """The net's output blobs, each averaged over so many forward passes without gradients."""
+    sums: dict[str, np.ndarray] = {}
+    with torch.no_grad():
+        for _ in range(passes):
+            for name, array in net.forward().items():
+                sums[name] = sums.get(name, 0) + array.astype(np.float64)
+    return {name: total / passes for name, total in sums.items()}
+
+
+def log_outputs(net: Net, outputs: Mapping[str, np.ndarray]) -> None:
+    """Log every number of every output in the lines that Caffe's log parsers read."""
+    phase = caffe_pb2.Phase.Name(net.phase).capitalize()
+    weights = net.blob_loss_weights
+    pairs = [(name, value) for name, array in outputs.items() for value in array.ravel()]
+    for index, (name, value) in enumerate(pairs):
+        weight = weights[name]
+        loss = f" (* {weight:g} = {weight * value:g} loss)" if weight else ""
+        _log.info("    %s net output #%d: %s = %g%s", phase, index, name, value, loss)
+
+
+class SGDSolver(Solver):
+    rule = updates.SGD
+
+
+class NesterovSolver(Solver):
+    rule = updates.Nesterov
+
+
+class AdaGradSolver(Solver):
+    rule = updates.AdaGrad
+
+
+class RMSPropSolver(Solver):
+    rule = updates.RMSProp
+
+
+class AdaDeltaSolver(Solver):
+    rule = updates.AdaDelta
+
+
+class AdamSolver(Solver):
+    rule = updates.Adam
+
+
+_SOLVERS: dict[str, type[Solver]] = {
+    cls.rule.__name__: cls
+    for cls in (
+        SGDSolver,
+        NesterovSolver,
+        AdaGradSolver,
+        RMSPropSolver,
+        AdaDeltaSolver,
+        AdamSolver,
+    )
+}
+
+
+def get_solver(solver: str | os.PathLike | caffe_pb2.SolverParameter) -> Solver:
+    """The solver that the prototxt's `type` (or old `solver_type`) names."""
+    param = solver_param.read(solver)
+    if param.type not in _SOLVERS:
+        where = "solver" if solver is param else str(solver)
+        raise CaffeError(
+            f'{where}: unknown solver type "{param.type}"; expected one of {", ".join(_SOLVERS)}'
+        )
+    return _SOLVERS[param.type](solver)
