@@ -4,6 +4,7 @@ import math
 
 import torch
 
+from caffe.axes import canonical_axis
 from caffe.layer import Layer
 from caffe.loss import class_indices, ignored
 from caffe.registry import register
@@ -29,7 +30,7 @@ class Accuracy(Layer):
 
     def forward(self, scores: torch.Tensor, label: torch.Tensor) -> tuple[torch.Tensor, ...]:
         param, scores = self.layer_param.accuracy_param, scores.detach()
-        axis = range(scores.dim())[param.axis]
+        axis = canonical_axis(self, param.axis, scores.dim())
         outer, classes = math.prod(scores.shape[:axis]), scores.shape[axis]
         if label.numel() * classes != scores.numel() or param.top_k > classes:
             self.fail(

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch.nn.functional import log_softmax
 
+from caffe.axes import canonical_axis
 from caffe.layer import Layer
 from caffe.loss import at_least, class_indices, ignored, normalizer
 from caffe.proto.caffe_pb2 import LossParameter
@@ -33,7 +34,7 @@ class SoftmaxWithLoss(Layer):
 
     def forward(self, x: torch.Tensor, label: torch.Tensor) -> tuple[torch.Tensor, ...]:
         param = self.layer_param.loss_param
-        axis = range(x.dim())[self.layer_param.softmax_param.axis]
+        axis = canonical_axis(self, self.layer_param.softmax_param.axis, x.dim())
         outer, classes = math.prod(x.shape[:axis]), x.shape[axis]
         if label.numel() * classes != x.numel():
             self.fail(
