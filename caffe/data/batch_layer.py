@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from google.protobuf.message import Message
 
 from caffe.data.prefetch import Prefetch
 from caffe.data.transformer import Draw, Transformer
@@ -39,6 +40,12 @@ class BatchLayer(Layer):
     @abstractmethod
     def where(self, record: Any) -> str:
         """The place of a record in its source, for error messages."""
+
+    def refuse_moved(self, param: Message, name: str) -> None:
+        """Fail if `param` has one of the fields that Caffe long moved to transform_param."""
+        for field in ("scale", "mean_file", "crop_size", "mirror"):
+            if param.HasField(field):
+                self.fail(f"{name}.{field} has no effect; put it in transform_param")
 
     def setup(self) -> None:
         if not self.batch_size:

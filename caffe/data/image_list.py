@@ -1,5 +1,6 @@
 """Lists of images: text files with one image per line."""
 
+import mmap
 import os
 from collections.abc import Iterator
 
@@ -8,22 +9,41 @@ import numpy as np
 from caffe.errors import CaffeError
 
 
-def read_lines(path: str | os.PathLike) -> list[tuple[str, str]]:
-    """(place, text) of every line that is not blank; place is "file:line", for error messages.
+class Lines:
+    """The lines of a text file that are not blank, read when they are asked for.
 
-    Raises CaffeError naming the file if it is missing, not text or empty.
+    lines[i] is (place, text), place being "file:line" for error messages. Only the lines' positions
+    are kept in memory: a list with 500 boxes per image has over a gigabyte of text.
+    Raises CaffeError naming the file if it is missing or empty, or the line if it is not text.
     """
-    try:
-        with open(path, encoding="utf-8") as file:
-            lines = [(f"{path}:{i}", line.strip()) for i, line in enumerate(file, 1)]
-    except OSError as error:
-        raise CaffeError(f"{path}: cannot read: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise CaffeError(f"{path}: expected a text file (UTF-8) with one image per line") from None
-    lines = [(place, line) for place, line in lines if line]
-    if not lines:
-        raise CaffeError(f"{path}: expected one image per line, the file is empty")
-    return lines
+
+    def __init__(self, path: str | os.PathLike) -> None:
+        self.path = path
+        try:
+            with open(path, "rb") as file:
+                if not os.fstat(file.fileno()).st_size:
+                    raise CaffeError(f"{path}: expected one image per line, the file is empty")
+                self._text = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        except OSError as error:
+            raise CaffeError(f"{path}: cannot read: {error.strerror}") from None
+        self._spans: list[tuple[int, int, int]] = []
+        start = 0
+        for number, line in enumerate(iter(self._text.readline, b""), 1):
+            if not line.isspace():
+                self._spans.append((number, start, start + len(line)))
+            start += len(line)
+        if not self._spans:
+            raise CaffeError(f"{path}: expected one image per line, all lines are blank")
+
+    def __len__(self) -> int:
+        return len(self._spans)
+
+    def __getitem__(self, index: int) -> tuple[str, str]:
+        number, start, end = self._spans[index]
+        try:
+            return f"{self.path}:{number}", self._text[start:end].decode().strip()
+        except UnicodeDecodeError:
+            raise CaffeError(f"{self.path}:{number}: expected text in UTF-8") from None
 
 
 def cycle(count: int, shuffle: bool, skip: int, rng: np.random.Generator) -> Iterator[int]:

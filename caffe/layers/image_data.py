@@ -24,15 +24,13 @@ class ImageData(BatchLayer):
 
     def setup(self) -> None:
         self.param = param = self.layer_param.image_data_param
-        for field in ("scale", "mean_file", "crop_size", "mirror"):
-            if param.HasField(field):
-                self.fail(f"image_data_param.{field} has no effect; put it in transform_param")
+        self.refuse_moved(param, "image_data_param")
         if param.label_type != ImageDataParameter.IMAGE:
             self.fail("image_data_param.label_type: only IMAGE is supported, one label per image")
         if bool(param.new_height) != bool(param.new_width):
             self.fail("expected both new_height and new_width, or neither")
         self.batch_size = param.batch_size
-        self.lines = [self._parse(*line) for line in image_list.read_lines(param.source)]
+        self.lines = [self._parse(*line) for line in image_list.Lines(param.source)]
         if param.rand_skip > len(self.lines):
             self.fail(f"expected rand_skip of at most {len(self.lines)} lines")
         super().setup()

@@ -1,0 +1,48 @@
+"""Data: images and class numbers from a database."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from caffe.data import database, datum
+from caffe.data.batch_layer import BatchLayer
+from caffe.data.transformer import Draw
+from caffe.proto.caffe_pb2 import DataParameter
+from caffe.registry import register
+
+
+@register("Data")
+class Data(BatchLayer):
+    """The next `batch_size` records of the LMDB `source`, in the order of their keys.
+
+    tops: data (N, C, H, W), the Datums' images, raw or encoded, after transform_param (see
+    caffe/data/transformer.py); optionally label (N), the Datums' integers. Encoded images have as
+    many channels as their file says, or 3 with `force_color`, 1 with `force_gray`.
+    `rand_skip`: start up to that many records later; `prefetch`: how many batches to load ahead.
+    Source: Caffe's DataLayer. LevelDB is not supported: convert_imageset writes LMDB, too.
+    """
+
+    tops = (1, 2)
+
+    def setup(self) -> None:
+        self.param = param = self.layer_param.data_param
+        self.refuse_moved(param, "data_param")
+        if param.backend != DataParameter.LMDB:
+            self.fail(f"{param.source}: only backend: LMDB is supported; convert the LevelDB to it")
+        self.batch_size, self.ahead = param.batch_size, max(1, param.prefetch)
+        transform = self.layer_param.transform_param
+        self.color = False if transform.force_gray else None
+        if transform.force_color or param.force_encoded_color:
+            self.color = True
+        super().setup()
+
+    def records(self) -> Iterator[tuple[bytes, bytes]]:
+        skip = int(self.rng.integers(self.param.rand_skip)) if self.param.rand_skip else 0
+        return database.records(database.open_lmdb(self.param.source), skip)
+
+    def where(self, record: tuple[bytes, bytes]) -> str:
+        return f"{self.param.source}: record {record[0].decode(errors='replace')}"
+
+    def load(self, record: tuple[bytes, bytes], draw: Draw) -> tuple[np.ndarray, ...]:
+        pixels, label = datum.read(record[1], self.color)
+        return self.transformer(pixels, draw), np.float32(label)
