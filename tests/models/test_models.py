@@ -292,6 +292,18 @@ def test_stage1_compares_what_both_nets_see_in_the_kept_boxes():
     np.testing.assert_allclose(net.blobs["loss_feature"].data, loss, rtol=1e-5)
 
 
+@pytest.mark.parametrize(("name", "grid", "scores"), [("coco", 7, (10, 1)), ("demo", 3, (1, 0))])
+def test_the_teacher_weighs_by_proposal_score_and_stage1_pools_plainly(name, grid, scores):
+    for path in ("wsddn/train", "wsddn/test", "wsddn/deploy", "stage1/train", "stage2/train"):
+        for layer in read(name, path).layer:
+            if layer.type == "ROIPooling":
+                param = layer.roi_pooling_param
+                assert (param.pooled_h, param.pooled_w) == (grid, grid)
+                assert param.spatial_scale == 1 / 16
+                want = scores if layer.name.endswith("roi_pool5") else (0, 1)
+                assert (param.score_scale, param.score_bias) == want
+
+
 def test_stage1_adapts_a_student_of_other_widths():
     thin = dataclasses.replace(DEMO.size, widths=(5, 6, 7, 9, 11))
     message = generate.stage1_train(DEMO, thin).to_proto()
