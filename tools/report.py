@@ -141,8 +141,8 @@ def choose_examples(without: np.ndarray, with_: np.ndarray, count: int) -> list[
 
     without, with_ (N,K): scores; nothing is said about who is right, so both kinds appear.
     """
-    first = metrics.predict_top(without, 3, None) != metrics.predict_top(with_, 3, None)
-    differ = np.flatnonzero(first.any(axis=1))
+    unlike = metrics.predict_top(without, 3, None) != metrics.predict_top(with_, 3, None)
+    differ = np.flatnonzero(unlike.any(axis=1))
     if not len(differ):
         return []
     places = np.linspace(0, len(differ) - 1, min(count, len(differ)))

@@ -3,7 +3,7 @@
     python tools/test_cls.py --dataset demo
     python tools/test_cls.py --dataset coco --runs out/coco --set data/coco/test
     python tools/test_cls.py --dataset demo --model models/demo/student/test.prototxt \\
-        --weights out/demo/seed0/stage2/stage2_iter_900.caffemodel --name "S-Cls (w/)"
+        --weights out/demo/seed1/stage2/stage2_iter_900.caffemodel --name "S-Cls (w/)"
 
 Without --weights it looks below the run folder for seed<k>/student, seed<k>/wsddn and
 seed<k>/stage2 and takes the last snapshot of each. Predictions are kept next to the snapshots, so a
