@@ -8,7 +8,7 @@ and what the stages compute, are explained in models/README.md.
 import argparse
 import json
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +74,7 @@ class Dataset:
     images: int  # of the training set; only the schedules depend on it
     size: Size
     recipes: dict[str, Recipe]
-    solver: dict[str, Any] = field(default_factory=dict)
+    solver: dict[str, Any]
 
 
 FULL = Size(
