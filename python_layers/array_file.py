@@ -88,7 +88,8 @@ def read_header(path):
 def read_arrays(path):
     """({name: read-only array in a memory map}, meta) of an array file."""
     layout, meta, begin = read_header(path)
-    content = np.memmap(path, np.uint8, mode="r")
+    # A plain view of the map: slices of np.memmap itself are slow to make.
+    content = np.memmap(path, np.uint8, mode="r").view(np.ndarray)
     arrays = {}
     for name, entry in layout.items():
         dtype, shape, offset = entry["dtype"], tuple(entry["shape"]), entry["offset"]

@@ -76,7 +76,6 @@ class Batches:
     def __init__(self, options, boxes):
         self.options, self.boxes = options, boxes
         self.set = PreparedSet(options["source"])
-        self.mean = np.array(options["mean"], np.float32).reshape(3, 1, 1)
         self.epoch, self.order = None, None
         if boxes:
             self.set.proposals(0, boxes)
@@ -109,33 +108,37 @@ class Batches:
 
     def make(self, plan, side):
         """The blobs (data, label, rois, roi_mask) of one batch."""
-        samples = [self.sample(*entry, side) for entry in plan]
-        data, label, rows, mask = (np.stack(column) for column in zip(*samples, strict=True))
+        data = np.empty((len(plan), 3, side, side), np.float32)
+        samples = [self.sample(*entry, out) for entry, out in zip(plan, data, strict=True)]
+        label, rows, mask = (np.stack(column) for column in zip(*samples, strict=True))
         numbers = np.arange(len(rows), dtype=np.float32)[:, None, None]
         numbers = np.broadcast_to(numbers, (*rows.shape[:2], 1))
         return data, label, np.concatenate([numbers, rows], axis=2).reshape(-1, 6), mask
 
-    def sample(self, order, element, mirrored, side):
+    def sample(self, order, element, mirrored, out):
         """One image; with on_error "skip" the next readable one of the epoch in its place."""
         for step in range(len(order)):
             index = order[(element + step) % len(order)]
             try:
-                return self.load(index, mirrored, side)
+                return self.load(index, mirrored, out)
             except DataError as error:
                 if self.options["on_error"] == "fail":
                     raise
                 logging.getLogger(__name__).warning("skipped: %s", error)
         raise DataError(f"{self.options['source']}: expected a readable image, got none")
 
-    def load(self, index, mirrored, side):
-        """data (3,S,S), label (K,), rows (B,5), mask (B,) of one image, all float32."""
+    def load(self, index, mirrored, out):
+        """Fill `out` (3,S,S) with an image; returns its label (K,), rows (B,5) and mask (B,)."""
+        side = out.shape[1]
         image = self.set.read_image(index)
         height, width = image.shape[:2]
         rows, mask = self.regions(index, (width, height), side, mirrored)
         image = cv2.resize(image, (side, side), interpolation=cv2.INTER_LINEAR)
-        image = image[:, ::-1] if mirrored else image
-        data = image.transpose(2, 0, 1).astype(np.float32) - self.mean
-        return data, self.set.labels[index].astype(np.float32), rows, mask
+        image = cv2.flip(image, 1) if mirrored else image
+        # Plane by plane: several times faster than transposing the interleaved pixels.
+        for plane, mean, target in zip(cv2.split(image), self.options["mean"], out, strict=True):
+            np.subtract(plane, mean, out=target, dtype=np.float32)
+        return self.set.labels[index].astype(np.float32), rows, mask
 
     def regions(self, index, size, side, mirrored):
         rows = np.zeros((self.boxes, 5), np.float32)
