@@ -59,7 +59,8 @@ class Recipe:
     batch: int
     epochs: float
     base_lr: float
-    drops: tuple[float, ...] = (2 / 3,)  # after these parts of the run the rate falls by `gamma`
+    # After these parts of the run the rate falls by `gamma`; without any it falls evenly to 0.
+    drops: tuple[float, ...] = (2 / 3,)
     new_rate: float = 10.0  # lr_mult of a new classifier: those of VGG16 start from weights
     transfer_weight: float = 1.0  # of the distillation loss; lambda in stage 2
 
@@ -112,7 +113,7 @@ DEMO = Size(
 # larger than a mean's and the rates are small. WSDDN's own recipe is 1e-5 at one image a step,
 # a tenth of it in the second half; the rate grows with the batch. Two thirds of the student's
 # epochs with labels go to stage 2, the rest to stage 1: both students see the images equally often.
-FULL_SOLVER = {"type": "SGD", "momentum": 0.9, "weight_decay": 5e-4, "gamma": 0.1}
+FULL_SOLVER = {"type": "SGD", "momentum": 0.9, "weight_decay": 5e-4}
 FULL_RECIPES = {
     "wsddn": Recipe(batch=4, epochs=20, base_lr=4e-5, drops=(1 / 2,)),
     "student": Recipe(batch=32, epochs=18, base_lr=1e-4),
@@ -121,13 +122,13 @@ FULL_RECIPES = {
 }
 DEMO_OBJECTS = {"train": 12000, "test": 1200}
 DEMO_TEST_BATCH = 100
-DEMO_SOLVER = {"type": "Adam", "momentum": 0.9, "momentum2": 0.999, "gamma": 0.3}
+DEMO_SOLVER = {"type": "Adam", "momentum": 0.9, "momentum2": 0.999}
 DEMO_RECIPES = {
-    "pretrain": Recipe(batch=32, epochs=8, base_lr=1e-3, drops=(0.6, 0.85), new_rate=1),
-    "wsddn": Recipe(batch=8, epochs=6, base_lr=1e-3, drops=(0.6, 0.85), new_rate=1),
-    "student": Recipe(batch=16, epochs=16, base_lr=1e-3, drops=(0.6, 0.85), new_rate=1),
-    "stage1": Recipe(batch=16, epochs=6, base_lr=1e-3, drops=(0.6, 0.85), new_rate=1),
-    "stage2": Recipe(batch=16, epochs=10, base_lr=1e-3, drops=(0.6, 0.85), new_rate=1),
+    "pretrain": Recipe(batch=32, epochs=6, base_lr=1e-3, drops=(), new_rate=1),
+    "wsddn": Recipe(batch=8, epochs=5, base_lr=1e-3, drops=(), new_rate=1),
+    "student": Recipe(batch=32, epochs=16, base_lr=1e-3, drops=(), new_rate=1),
+    "stage1": Recipe(batch=32, epochs=8, base_lr=1e-3, drops=(), new_rate=1),
+    "stage2": Recipe(batch=32, epochs=8, base_lr=1e-3, drops=(), new_rate=1),
 }
 
 DATASETS = (
@@ -423,6 +424,13 @@ def object_net(dataset: Dataset, recipe: Recipe | None) -> caffe.NetSpec:
     return n
 
 
+def schedule(recipe: Recipe, max_iter: int) -> dict[str, Any]:
+    if not recipe.drops:
+        return {"lr_policy": "poly", "power": 1}
+    steps = [round(part * max_iter) for part in recipe.drops]
+    return {"lr_policy": "multistep", "stepvalue": steps, "gamma": 0.1}
+
+
 def solver(dataset: Dataset, stage: str, images: int) -> caffe_pb2.SolverParameter:
     recipe = dataset.recipes[stage]
     steps_per_epoch = -(-images // recipe.batch)
@@ -430,13 +438,12 @@ def solver(dataset: Dataset, stage: str, images: int) -> caffe_pb2.SolverParamet
     return caffe_pb2.SolverParameter(
         net=f"models/{dataset.name}/{stage}/train.prototxt",
         base_lr=recipe.base_lr,
-        lr_policy="multistep",
-        stepvalue=[round(part * max_iter) for part in recipe.drops],
         max_iter=max_iter,
         display=20,
         snapshot=steps_per_epoch,
         snapshot_prefix=f"out/{dataset.name}/{stage}/{stage}",
         random_seed=1,
+        **schedule(recipe, max_iter),
         **dataset.solver,
     )
 
