@@ -46,7 +46,7 @@ lint: $(READY)
 	$(VENV)/bin/mypy
 
 bench: $(READY)
-	$(PY) tests/bench.py
+	$(PY) tools/bench.py
 
 # Write models/ again from the program that defines them.
 models: $(READY)

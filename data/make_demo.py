@@ -16,7 +16,6 @@ import functools
 import json
 import math
 import multiprocessing
-import os
 import pathlib
 import sys
 
@@ -24,6 +23,8 @@ import cv2
 import numpy as np
 from pycocotools import mask as coco_mask
 from tqdm import tqdm
+
+from python_layers.array_file import atomic_file
 
 VERSION = 1
 OBJECT_SIZE = 96
@@ -230,17 +231,13 @@ def make_object(rng):
     return shrink(canvas, OBJECT_SIZE), label
 
 
-def write_atomically(path, data):
-    temporary = path.with_name(path.name + ".tmp")
-    with open(temporary, "wb") as stream:
-        stream.write(data)
-        stream.flush()
-        os.fsync(stream.fileno())
-    os.replace(temporary, path)
+def write(path, data):
+    with atomic_file(path) as file:
+        file.write(data)
 
 
 def write_jpeg(path, image):
-    write_atomically(path, cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 92])[1].tobytes())
+    write(path, cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 92])[1].tobytes())
 
 
 def rle(mask):
@@ -308,10 +305,10 @@ def make_split(pool, out, split, scenes, objects, size, seed):
     work = functools.partial(save_scene, out=out, split=split, size=size, seed=seed)
     annotations = run_parallel(pool, work, scenes, f"{split} scenes")
     text = json.dumps(instances(annotations, size))
-    write_atomically(out / "annotations" / f"instances_{split}.json", text.encode())
+    write(out / "annotations" / f"instances_{split}.json", text.encode())
     work = functools.partial(save_object, out=out, split=split, seed=seed)
     lines = run_parallel(pool, work, objects, f"{split} objects")
-    write_atomically(out / f"objects_{split}.txt", "".join(lines).encode())
+    write(out / f"objects_{split}.txt", "".join(lines).encode())
 
 
 def make_demo(out, options, workers=None):
@@ -327,7 +324,7 @@ def make_demo(out, options, workers=None):
             make_split(
                 pool, out, split, options[split], objects[split], options["size"], options["seed"]
             )
-    write_atomically(manifest, json.dumps(wanted, indent=1).encode())
+    write(manifest, json.dumps(wanted, indent=1).encode())
     return True
 
 

@@ -1,6 +1,7 @@
 """What a tool answers with one line and exit code 1 instead of a traceback."""
 
 import caffe
+from python_layers.array_file import DataError
 
 
 class UserError(Exception):
@@ -8,4 +9,4 @@ class UserError(Exception):
 
 
 # Ours raises CaffeError; an original pycaffe raises RuntimeError for a file it cannot read.
-USER_ERRORS = (UserError, OSError, getattr(caffe, "CaffeError", RuntimeError))
+USER_ERRORS = (UserError, DataError, OSError, getattr(caffe, "CaffeError", RuntimeError))

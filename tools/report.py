@@ -28,7 +28,7 @@ import metrics
 import numpy as np
 import table
 import test_cls
-from errors import UserError
+from errors import USER_ERRORS, UserError
 from files import write_atomically
 from predictions import batches, predictions, read_net, start_net
 
@@ -384,7 +384,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser().parse_args(arguments)
     try:
         print(f"wrote {run(options)}")
-    except test_cls.ANSWERED as error:
+    except USER_ERRORS as error:
         print(f"report.py: {error}", file=sys.stderr)
         return 1
     return 0

@@ -29,9 +29,6 @@ from rich.console import Console
 from run_files import last_weights
 
 import caffe
-from python_layers.array_file import DataError
-
-ANSWERED = (*USER_ERRORS, DataError)  # with one line and exit status 1
 
 # row of the table, folder of its snapshots, folder of its net below models/<dataset>
 STAGES = (
@@ -207,7 +204,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser().parse_args(arguments)
     try:
         run(options, Console())
-    except ANSWERED as error:
+    except USER_ERRORS as error:
         print(f"test_cls.py: {error}", file=sys.stderr)
         return 1
     return 0

@@ -79,6 +79,9 @@ def read_solver(name: str, options: argparse.Namespace) -> caffe_pb2.SolverParam
         if value is not None:
             setattr(solver, field, value)
     solver.random_seed = options.seed
+    if options.source:  # the solver's test nets read the data set's own images
+        for field in ("test_net", "test_iter", "test_interval", "test_initialization"):
+            solver.ClearField(field)
     return solver
 
 
@@ -89,9 +92,12 @@ def edit_data_layer(net: caffe_pb2.NetParameter, start: int, options: argparse.N
     """
     for layer in net.layer:
         if layer.type == "ImageData":
-            if options.batch_size:
-                layer.image_data_param.batch_size = options.batch_size
-            return layer.image_data_param.batch_size
+            images = layer.image_data_param
+            if options.source:
+                images.source = options.source
+                images.root_folder = f"{Path(options.source).parent}/"
+            images.batch_size = options.batch_size or images.batch_size
+            return images.batch_size
         if layer.type == "Python" and layer.python_param.layer == "ProposalData":
             param = json.loads(layer.python_param.param_str)
             param.update(seed=options.seed, start=start)
@@ -257,7 +263,9 @@ def parser() -> argparse.ArgumentParser:
     make.add_argument("--models", default="models", help="folder of the nets (models)")
     make.add_argument("--runs", help="folder of the results (out/<dataset>)")
     sizes = make.add_argument_group("data and sizes (default: as in the net's data layer)")
-    sizes.add_argument("--source", metavar="DIR", help="prepared data set to train on")
+    sizes.add_argument(
+        "--source", metavar="PATH", help="prepared set to train on (pretrain: an image list)"
+    )
     sizes.add_argument("--batch-size", type=int, metavar="N", help="images per pass")
     sizes.add_argument(
         "--scales", type=int, nargs="+", metavar="S", help="image sizes, one drawn per mini-batch"
