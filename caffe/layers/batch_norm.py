@@ -16,7 +16,8 @@ class BatchNorm(Layer):
     blobs: sums of means (C) and of variances (C), and their weight (1): the statistics are the sums
     divided by it. With `use_global_stats` (the default in TEST) they are used. Otherwise mean and
     var are the batch's, and each forward pass updates the blobs: old * moving_average_fraction +
-    new, new weight 1, the variance that of a sample. The solver leaves the blobs alone.
+    new, new weight 1, the variance that of a sample, unless the net says
+    `update_global_stats: false`. The solver leaves the blobs alone.
     Raises CaffeError if update_global_stats meets use_global_stats. Source: Caffe's BatchNormLayer.
     """
 
@@ -24,6 +25,7 @@ class BatchNorm(Layer):
         param = self.layer_param.batch_norm_param
         test = self.phase == caffe_pb2.TEST
         self.fixed = param.use_global_stats if param.HasField("use_global_stats") else test
+        self.updates = param.update_global_stats or not param.HasField("update_global_stats")
         if param.update_global_stats and param.use_global_stats:
             self.fail("update_global_stats needs use_global_stats: false")
         channels = bottom[1] if len(bottom) > 1 else 1
@@ -38,7 +40,7 @@ class BatchNorm(Layer):
             mean, var = mean * weight, var * weight
         else:
             var, mean = torch.var_mean(x, [i for i in range(x.dim()) if i != 1], correction=0)
-            if not x.is_meta:
+            if self.updates and not x.is_meta:
                 self._update(mean, var, x.numel() / mean.numel())
         shape = [1, -1, *[1] * (x.dim() - 2)][: x.dim()]
         eps = self.layer_param.batch_norm_param.eps

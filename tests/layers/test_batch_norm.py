@@ -40,6 +40,12 @@ def test_two_passes_move_the_averages():
     np.testing.assert_allclose(weight, [1.75])
 
 
+def test_averages_can_be_kept_in_training():
+    layer = make_layer(TEXT % "update_global_stats:false", (4, 3, 5, 2))
+    layer.run(torch.tensor(data()), device=CPU)
+    assert not any(blob.data.any() for blob in layer.blobs)
+
+
 def test_test_phase_uses_and_keeps_the_averages():
     layer = make_layer(TEXT % "", (4, 3, 5, 2), phase=caffe.TEST)
     for blob, values in zip(layer.blobs, ([2, 4, 6], [8, 18, 32], [2]), strict=True):
