@@ -1,7 +1,9 @@
 """Silence: its bottoms are no outputs, and it gives them no gradient."""
 
 import numpy as np
+import pytest
 
+import caffe
 from tests.layer_checks import net_from_text
 
 NET = (
@@ -20,3 +22,8 @@ def test_takes_a_blob_out_of_the_outputs(tmp_path):
     np.testing.assert_array_equal(net.blobs["z"].data, 10)
     net.backward(y=np.ones((2, 3), np.float32))
     np.testing.assert_array_equal(net.blobs["x"].diff, 3)
+
+
+def test_has_no_top(tmp_path):
+    with pytest.raises(caffe.CaffeError, match=r'"l" \(Silence\): expected 0 top blob\(s\), got 1'):
+        net_from_text(tmp_path, NET.replace('bottom:"z"', 'bottom:"z" top:"t"'))
