@@ -1,4 +1,4 @@
-"""The user's commands, one after the other, on a handful of images: all four stages and the table."""
+"""The user's commands in order, on a handful of images: all four stages and the table."""
 
 import json
 import os
