@@ -175,7 +175,7 @@ class Updater:
             history = self._history_of(moving, weights)
             self._rule.update(weights, grads, history, rate * lr_mult, iteration + 1)
             for i, weight in zip(moving, weights, strict=True):
-                self._blobs[i].store(weight)
+                self._blobs[i].store(weight)  # on a GPU, numpy views are behind from here on
 
     def _rests(self, i: int, decay: float) -> bool:
         """Nothing acts on it: a frozen teacher's parameters cost neither time nor memory."""

@@ -6,6 +6,7 @@ import signal
 
 import numpy as np
 import pytest
+import torch
 from google.protobuf import text_format
 
 import caffe
@@ -129,6 +130,22 @@ def test_views_of_parameters_stay_current_and_writable(tmp_path):
     solver.step(1)
     np.testing.assert_allclose(view, -0.1 * grad, rtol=1e-5)
     assert weight.data is view
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("rule", RULES)
+def test_a_gpu_computes_the_same(tmp_path, rule):
+    text = FIXED + f'type: "{rule}" {RULES[rule]} weight_decay: 0.05 clip_gradients: 2.5'
+    on_cpu, on_gpu = (line_solver(tmp_path, text, MULTS) for _ in range(2))
+    on_cpu.step(5)
+    view = on_gpu.net.params["ip"][0].data
+    caffe.set_mode_gpu()
+    try:
+        on_gpu.step(5)
+        assert on_gpu.net.params["ip"][0].data is view
+    finally:
+        caffe.set_mode_cpu()
+    assert relative_error(view, on_cpu.net.params["ip"][0].data) <= 1e-5
 
 
 def test_a_frozen_parameter_stays(tmp_path):
