@@ -24,8 +24,8 @@ class ROISpatialPyramidPooling(caffe.Layer):
         )
 
     def reshape(self, bottom, top):
-        cells = sum(b * b for b in self.bins)
-        top[0].reshape(bottom[1].shape[0], bottom[0].shape[1] * cells)
+        self.widths = [bottom[0].shape[1] * b * b for b in self.bins]
+        top[0].reshape(bottom[1].shape[0], sum(self.widths))
 
     def forward(self, bottom, top):
         maps = bottom[0].data
@@ -33,19 +33,19 @@ class ROISpatialPyramidPooling(caffe.Layer):
         levels = [pool(maps, rois, self.scale, b, b) for b in self.bins]
         self.places = [place for _, place in levels]
         self.factor = factors(rois, self.score_scale, self.score_bias)[:, None]
-        rows = [pooled.reshape(len(rois), -1) for pooled, _ in levels]
+        rows = [
+            pooled.reshape(len(rois), width)
+            for (pooled, _), width in zip(levels, self.widths, strict=True)
+        ]
         top[0].data[...] = np.concatenate(rows, axis=1) * self.factor
 
     def backward(self, top, propagate_down, bottom):
         if not propagate_down[0]:
             return
         bottom[0].diff[...] = 0
-        diff, begin = top[0].diff * self.factor, 0
-        for place in self.places:
-            end = begin + place[0].size if len(place) else begin
-            level = diff[:, begin:end].reshape(place.shape)
-            scatter(level, place, bottom[1].data, bottom[0].diff)
-            begin = end
+        diffs = np.split(top[0].diff * self.factor, np.cumsum(self.widths)[:-1], axis=1)
+        for diff, place in zip(diffs, self.places, strict=True):
+            scatter(diff.reshape(place.shape), place, bottom[1].data, bottom[0].diff)
 
 
 def _parameters(bins, spatial_scale=1.0, score_scale=1.0, score_bias=0.0):
