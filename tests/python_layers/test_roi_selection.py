@@ -63,6 +63,11 @@ def test_sum_over_classes_and_top(tmp_path):
 def test_of_equal_scores_the_lower_index_comes_first():
     boxes = np.array([[50, 0, 59, 9], [0, 0, 9, 9], [0, 0, 9, 9], [20, 0, 29, 9]], np.float32)
     assert select(boxes, np.array([1.0, 2, 2, 1]), 0.5, 9).tolist() == [1, 0, 3]
+    apart = np.arange(60, dtype=np.float32)[:, None] * 10 + [0, 0, 9, 9]
+    assert select(apart, np.arange(60) % 2, 0.5, 40).tolist() == [
+        *range(1, 60, 2),
+        *range(0, 20, 2),
+    ]
 
 
 def test_suppresses_only_beyond_the_threshold():
