@@ -70,7 +70,7 @@ class _L2Loss(torch.autograd.Function):
     @once_differentiable
     def backward(ctx, top_diff):
         a, b, weights = ctx.saved_tensors
-        diffs = [None, None]
+        diffs: list[torch.Tensor | None] = [None, None]
         for i, (mine, other) in enumerate(((a, b), (b, a))):
             if ctx.needs_input_grad[i]:
                 diffs[i] = torch.empty_like(mine)
