@@ -5,6 +5,7 @@ VENV := .venv
 PY := $(VENV)/bin/python
 SEEDS ?= 1
 DEMO := data/demo
+PROPOSALS := --boxes 64 --method selective-search-fast
 READY := $(VENV)/ready
 
 .PHONY: setup demo test lint bench models proto clean
@@ -25,8 +26,8 @@ demo: $(READY)
 	    --images $(DEMO)/images/train --out $(DEMO)/train
 	$(PY) data/prepare_coco.py --annotations $(DEMO)/annotations/instances_test.json \
 	    --images $(DEMO)/images/test --out $(DEMO)/test
-	$(PY) data/make_proposals.py --set $(DEMO)/train --boxes 64
-	$(PY) data/make_proposals.py --set $(DEMO)/test --boxes 64
+	$(PY) data/make_proposals.py --set $(DEMO)/train $(PROPOSALS)
+	$(PY) data/make_proposals.py --set $(DEMO)/test $(PROPOSALS)
 	$(PY) tools/train.py pretrain --dataset demo
 	for seed in $(SEEDS); do \
 	    tools/train_wsddn.sh --dataset demo --seed $$seed && \
@@ -57,7 +58,7 @@ models: $(READY)
 proto:
 	$(PYTHON) -m venv $(VENV)-proto
 	$(VENV)-proto/bin/pip install --quiet 'grpcio-tools==1.62.3' 'setuptools<80'
-	$(VENV)-proto/bin/python -m grpc_tools.protoc -I caffe/proto --python_out=caffe/proto \
+	$(VENV)-proto/bin/python -m grpc_tools.protoc -I caffe/proto --python_out=caffe/proto --pyi_out=caffe/proto \
 	    caffe/proto/caffe.proto caffe/proto/weights.proto
 	rm -r $(VENV)-proto
 

@@ -229,12 +229,15 @@ class Net:
                     bottoms[j] = bottoms[j].detach()
             tops = layer.run(*bottoms, device=device)
         for j, (name, top) in enumerate(zip(param.top, tops, strict=True)):
-            if self._param.force_backward and not param.bottom and torch.is_grad_enabled():
+            if not param.bottom and not top.requires_grad and self._wants_input_diffs():
                 top = top.detach().requires_grad_(True)
             edge = torch.autograd.graph.get_gradient_edge(top) if top.requires_grad else None
             self._edges[index, j] = edge
             self._values[name] = top
             self._blobs[name].store(top)
+
+    def _wants_input_diffs(self) -> bool:
+        return self._param.force_backward and torch.is_grad_enabled()
 
     def _forward(self, start: int, end: int) -> float:
         """Run layers start..end (indices, both included); the weighted sum of their losses."""

@@ -73,6 +73,7 @@ class PythonFunction(torch.autograd.Function):
         _adopt(bottom, tensors[: len(bottom)])
         for blob, diff in zip(top, top_diffs, strict=True):
             blob.diff[...] = diff.detach().cpu().numpy()
+        earlier = [blob.diff.copy() for blob in layer.blobs]
         for blob in [*bottom, *layer.blobs]:
             blob.diff.fill(0)
         layer.backward(top, ctx.wants, bottom)
@@ -81,6 +82,6 @@ class PythonFunction(torch.autograd.Function):
             grad.to(tensor) if wanted else None
             for grad, tensor, wanted in zip(grads, tensors, ctx.needs_input_grad[4:], strict=True)
         ]
-        for blob in layer.blobs:
-            blob.clear_diff()  # the net accumulates what autograd returns
+        for blob, diff in zip(layer.blobs, earlier, strict=True):
+            blob.diff[...] = diff  # the net adds what autograd returns
         return (None, None, None, None, *grads)

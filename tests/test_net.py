@@ -228,6 +228,18 @@ def test_forward_backward_gives_the_same_parameter_gradients(tmp_path):
         assert relative_error(got, blob.diff) < 1e-6
 
 
+def test_force_backward_leaves_a_parameter_layers_gradient_alone(tmp_path):
+    net = net_from_text(
+        tmp_path,
+        'force_backward: true layer{name:"w" type:"Parameter" top:"w" '
+        "parameter_param{shape{dim:2 dim:3}}}"
+        'layer{name:"y" type:"Power" bottom:"w" top:"y" power_param{scale:5}}',
+    )
+    net.forward()
+    net.backward(y=np.ones((2, 3)))
+    np.testing.assert_array_equal(net.params["w"][0].diff, np.full((2, 3), 5))
+
+
 def test_set_mode_gpu_without_a_gpu_says_so():
     if torch.cuda.is_available():
         pytest.skip("this machine has a GPU")

@@ -87,6 +87,17 @@ def test_forward_backward_and_parameters(tmp_path):
     np.testing.assert_allclose(net.params["l"][0].diff, [6 * x.sum()], rtol=1e-5)
 
 
+def test_parameter_gradients_add_up_until_cleared(tmp_path):
+    net = net_from_text(tmp_path, TEXT % ("Times", "2"))
+    net.blobs["x"].data[...] = 1
+    for _ in range(2):
+        net.forward()
+        net.backward(y=np.ones((2, 3, 4), np.float32))
+    np.testing.assert_allclose(net.params["l"][0].diff, [96])
+    net.clear_param_diffs()
+    np.testing.assert_allclose(net.params["l"][0].diff, [0])
+
+
 def test_top_that_changes_its_shape(tmp_path):
     net = net_from_text(tmp_path, TEXT % ("Positive", ""))
     for values in ([1, -1, 2], [3, 4, 5], [-1, -2, -3]):
