@@ -15,6 +15,7 @@ from caffe.blob import Blob
 from caffe.device import current_device
 from caffe.errors import CaffeError
 from caffe.layer import Layer
+from caffe.memory import keep_freed_memory
 from caffe.proto import caffe_pb2
 from caffe.registry import layer_class
 
@@ -56,6 +57,7 @@ class Net:
         level: int = 0,
         stages: Sequence[str] | None = None,
     ) -> None:
+        keep_freed_memory()
         phase, weights, level, stages = _arguments(args, phase, weights, level, stages)
         param = self._read(network_file)
         param.state.level = level
