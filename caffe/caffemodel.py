@@ -7,6 +7,7 @@ import logging
 import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from typing import TypeVar
 
 import numpy as np
 from google.protobuf.message import DecodeError, Message
@@ -18,9 +19,10 @@ from caffe.layer import Layer
 from caffe.proto import caffe_pb2, weights_pb2
 
 _log = logging.getLogger("caffe")
+_M = TypeVar("_M", bound=Message)
 
 
-def parse_binary(path: str | os.PathLike, message: Message) -> Message:
+def parse_binary(path: str | os.PathLike, message: _M) -> _M:
     """Parse a binary protobuf file; CaffeError if it is missing or is not one."""
     try:
         with open(path, "rb") as file:
@@ -35,7 +37,7 @@ def parse_binary(path: str | os.PathLike, message: Message) -> Message:
     return message
 
 
-def blob_shape(proto: Message) -> tuple[int, ...]:
+def blob_shape(proto: weights_pb2.Blob) -> tuple[int, ...]:
     """The blob's shape; old files give num, channels, height, width instead."""
     if proto.HasField("shape"):
         return tuple(proto.shape.dim)
@@ -67,7 +69,8 @@ def blob_proto(array: np.ndarray) -> weights_pb2.Blob:
 def read_layers(path: str | os.PathLike) -> list[tuple[str, list[np.ndarray]]]:
     """(layer name, its blobs) of every layer with blobs in a .caffemodel, old or new."""
     net = parse_binary(path, weights_pb2.Net())
-    found = [layer for layer in [*net.layers, *net.layer] if layer.blobs]
+    layers: list[weights_pb2.V1Layer | weights_pb2.Layer] = [*net.layers, *net.layer]
+    found = [layer for layer in layers if layer.blobs]
     if not found:
         raise CaffeError(f"{path}: no layer with weights in it (expected a .caffemodel)")
     try:

@@ -4,6 +4,7 @@ Everything here maps protobuf messages to protobuf messages; nothing computes.
 """
 
 import os
+from typing import TypeVar
 
 from google.protobuf import text_format
 from google.protobuf.message import Message
@@ -11,8 +12,10 @@ from google.protobuf.message import Message
 from caffe.errors import CaffeError
 from caffe.proto import caffe_pb2
 
+_M = TypeVar("_M", bound=Message)
 
-def read_text(path: str | os.PathLike, message: Message) -> Message:
+
+def read_text(path: str | os.PathLike, message: _M) -> _M:
     """Parse a prototxt file into `message`.
 
     Raises CaffeError with the file, line and column if it is missing or does not parse.
@@ -145,7 +148,7 @@ def insert_splits(net: caffe_pb2.NetParameter) -> caffe_pb2.NetParameter:
     return out
 
 
-def prepare(net: caffe_pb2.NetParameter, phase: int) -> caffe_pb2.NetParameter:
+def prepare(net: caffe_pb2.NetParameter, phase: caffe_pb2.Phase) -> caffe_pb2.NetParameter:
     """All of the above: the layers to build for `phase`, in order, with Splits."""
     out = caffe_pb2.NetParameter()
     out.CopyFrom(net)

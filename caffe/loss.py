@@ -31,7 +31,9 @@ def ignored(param: caffe_pb2.LossParameter | caffe_pb2.AccuracyParameter) -> int
     return param.ignore_label if param.HasField("ignore_label") else None
 
 
-def normalizer(param: _Param, default: int, outer: int, valid: torch.Tensor) -> torch.Tensor | int:
+def normalizer(
+    param: _Param, default: _Param.NormalizationMode, outer: int, valid: torch.Tensor
+) -> torch.Tensor | int:
     """What a sum of costs is divided by, at least 1.
 
     FULL: the number of costs; VALID: of those not ignored; BATCH_SIZE: `outer`; NONE: 1. Without

@@ -52,7 +52,7 @@ class Net:
         self,
         network_file: str | os.PathLike | caffe_pb2.NetParameter,
         *args: Any,
-        phase: int | None = None,
+        phase: "caffe_pb2.Phase | None" = None,  # quoted: at run time Phase is no class
         weights: str | os.PathLike | None = None,
         level: int = 0,
         stages: Sequence[str] | None = None,

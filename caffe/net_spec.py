@@ -20,7 +20,6 @@ from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
 from caffe.errors import CaffeError
@@ -31,11 +30,12 @@ _FIELDS = caffe_pb2.LayerParameter.DESCRIPTOR.fields
 _OWN_FIELD = {
     field.message_type.name.removesuffix("Parameter"): field.name
     for field in _FIELDS
-    if field.name.endswith("_param")
+    if field.message_type and field.name.endswith("_param")
 }
 
 
-def _field(message: Message, name: str, owner: str) -> FieldDescriptor:
+def _field(message: Message, name: str, owner: str) -> Any:
+    """The field's descriptor, whose class depends on how protobuf is built."""
     fields = message.DESCRIPTOR.fields_by_name
     if name not in fields:
         near = difflib.get_close_matches(name, fields, n=1)
@@ -44,7 +44,7 @@ def _field(message: Message, name: str, owner: str) -> FieldDescriptor:
     return fields[name]
 
 
-def _scalar(field: FieldDescriptor, value: Any) -> Any:
+def _scalar(field: Any, value: Any) -> Any:
     by_name = field.enum_type and isinstance(value, str)
     return field.enum_type.values_by_name[value].number if by_name else value
 
@@ -75,10 +75,10 @@ def _merge(message: Message, values: Mapping[str, Any], owner: str) -> None:
 
 def _layer_param(type_name: str, params: Mapping[str, Any]) -> caffe_pb2.LayerParameter:
     layer = caffe_pb2.LayerParameter(type=type_name)
-    own = _OWN_FIELD.get(type_name)
+    own = getattr(layer, _OWN_FIELD[type_name]) if type_name in _OWN_FIELD else layer
     for name, value in params.items():
-        inside = own and name in getattr(layer, own).DESCRIPTOR.fields_by_name
-        _assign(getattr(layer, own) if inside else layer, name, value, f"L.{type_name}")
+        inside = name in own.DESCRIPTOR.fields_by_name
+        _assign(own if inside else layer, name, value, f"L.{type_name}")
     return layer
 
 
