@@ -8,15 +8,16 @@ from functools import cache
 from typing import TypeVar
 
 from caffe.errors import CaffeError
+from caffe.layer import Layer
 
-_TYPES: dict[str, type] = {}
-_T = TypeVar("_T", bound=type)
+_TYPES: dict[str, type[Layer]] = {}
+_LayerClass = TypeVar("_LayerClass", bound=type[Layer])
 
 
-def register(type_name: str) -> Callable[[_T], _T]:
+def register(type_name: str) -> Callable[[_LayerClass], _LayerClass]:
     """Make the decorated class the layer of `type: "<type_name>"`."""
 
-    def add(cls: _T) -> _T:
+    def add(cls: _LayerClass) -> _LayerClass:
         if type_name in _TYPES:
             raise ValueError(f"layer type {type_name!r} is registered twice")
         _TYPES[type_name] = cls
@@ -33,7 +34,7 @@ def _load_layers() -> None:
         importlib.import_module(f"caffe.layers.{module.name}")
 
 
-def layer_class(type_name: str, layer_name: str) -> type:
+def layer_class(type_name: str, layer_name: str) -> type[Layer]:
     """The class of a layer type.
 
     Raises CaffeError naming the layer, with the nearest known types, if no class has that type.

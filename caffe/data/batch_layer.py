@@ -13,7 +13,7 @@ from google.protobuf.message import Message
 from caffe.data.prefetch import Prefetch
 from caffe.data.transformer import Draw, Transformer
 from caffe.errors import CaffeError
-from caffe.layer import Layer, Shape
+from caffe.layer import Count, Layer, Shape
 
 
 class BatchLayer(Layer):
@@ -25,7 +25,7 @@ class BatchLayer(Layer):
     """
 
     bottoms = 0
-    tops = 2
+    tops: Count = 2
     batch_size = 1
     ahead = 4
 

@@ -38,6 +38,9 @@ class Lines:
     def __len__(self) -> int:
         return len(self._spans)
 
+    def __iter__(self) -> Iterator[tuple[str, str]]:
+        return map(self.__getitem__, range(len(self)))
+
     def __getitem__(self, index: int) -> tuple[str, str]:
         number, start, end = self._spans[index]
         try:

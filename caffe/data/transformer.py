@@ -70,7 +70,7 @@ class Transformer:
         values = self.param.mean_value
         if values and len(values) not in (1, shape[2]):
             raise CaffeError(f"expected 1 or {shape[2]} mean_value, got {len(values)}")
-        return np.broadcast_to(np.float32(values), shape) if values else None
+        return np.broadcast_to(np.array(values, np.float32), shape) if values else None
 
     def __call__(self, image: np.ndarray, draw: Draw) -> np.ndarray:
         """The image (H, W, C), bytes or floats, as a float32 blob (C, H', W')."""

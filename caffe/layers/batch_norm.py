@@ -50,6 +50,6 @@ class BatchNorm(Layer):
     def _update(self, mean: torch.Tensor, var: torch.Tensor, count: float) -> None:
         keep = self.layer_param.batch_norm_param.moving_average_fraction
         sample = count / (count - 1) if count > 1 else 1
-        news = (mean.reshape(-1), var.reshape(-1) * sample, 1)
+        news: tuple[torch.Tensor | int, ...] = (mean.reshape(-1), var.reshape(-1) * sample, 1)
         for blob, old, new in zip(self.blobs, self.weights, news, strict=True):
             blob.store(old * keep + new)

@@ -1,5 +1,7 @@
 """Convolution: a bank of learned filters slid over the spatial axes."""
 
+from collections.abc import Callable
+
 import torch
 from torch.nn import functional
 
@@ -24,7 +26,11 @@ class Convolution(Layer):
 
     bottoms = (1, None)
     tops = (1, None)
-    operators = (functional.conv1d, functional.conv2d, functional.conv3d)
+    operators: tuple[Callable[..., torch.Tensor], ...] = (
+        functional.conv1d,
+        functional.conv2d,
+        functional.conv3d,
+    )
 
     def setup(self, *bottoms: Shape) -> None:
         param = self.layer_param.convolution_param

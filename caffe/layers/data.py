@@ -45,4 +45,4 @@ class Data(BatchLayer):
 
     def load(self, record: tuple[bytes, bytes], draw: Draw) -> tuple[np.ndarray, ...]:
         pixels, label = datum.read(record[1], self.color)
-        return self.transformer(pixels, draw), np.float32(label)
+        return self.transformer(pixels, draw), np.array(label, np.float32)

@@ -43,5 +43,5 @@ class Eltwise(Layer):
             top = torch.where(first > second, first, second)
             return reduce(lambda top, x: torch.where(x > top, x, top), rest, top)
         if param.coeff:
-            return sum(c * x for c, x in zip(param.coeff, bottoms, strict=True))
+            bottoms = tuple(c * x for c, x in zip(param.coeff, bottoms, strict=True))
         return sum(bottoms[1:], start=bottoms[0])

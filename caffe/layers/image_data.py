@@ -53,4 +53,4 @@ class ImageData(BatchLayer):
         pixels = image.read(path, self.param.is_color)
         if self.param.new_height:
             pixels = image.resize(pixels, self.param.new_height, self.param.new_width)
-        return self.transformer(pixels, draw), np.float32(label)
+        return self.transformer(pixels, draw), np.array(label, np.float32)

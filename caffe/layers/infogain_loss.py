@@ -28,7 +28,6 @@ class InfogainLoss(Layer):
         param = self.layer_param.infogain_loss_param
         if param.HasField("axis"):
             self.fail("infogain_loss_param.axis: not supported; put a Softmax layer in front")
-        self.matrix = None
         if len(bottom_shapes) == 2:
             if not param.source:
                 self.fail("expected a third bottom or infogain_loss_param.source")
