@@ -19,6 +19,11 @@ def _as_host(tensor: torch.Tensor) -> np.ndarray:
     return tensor.detach().to(_CPU, torch.float32).contiguous().numpy()
 
 
+def _shares(tensor: torch.Tensor, host: np.ndarray) -> bool:
+    """Whether both are the same memory."""
+    return tensor.device.type == "cpu" and tensor.data_ptr() == host.ctypes.data
+
+
 class _Mirror:
     """One float32 array, seen as a C-contiguous numpy array and as a tensor."""
 
@@ -33,9 +38,12 @@ class _Mirror:
     def view(self, shape: tuple[int, ...]) -> np.ndarray:
         """The numpy array; zeros if nothing was ever computed."""
         if self.host is None:
-            filled = self.tensor is not None and self.tensor.device.type != "meta"
-            self.host = _as_host(self.tensor) if filled else np.zeros(shape, np.float32)
+            if self.tensor is None or self.tensor.device.type == "meta":
+                self.host = np.zeros(shape, np.float32)
+            else:
+                self.host = _as_host(self.tensor)
         elif self.stale:
+            assert self.tensor is not None, "stale says that the tensor is newer"
             np.copyto(self.host, _as_host(self.tensor))
         self.stale, self.touched = False, True
         return self.host
@@ -43,10 +51,9 @@ class _Mirror:
     def read(self, shape: tuple[int, ...], device: torch.device) -> torch.Tensor:
         """The numbers as a tensor on `device`, with what the user wrote."""
         if self.touched and self.host is not None:
-            shares = self.tensor is not None and self.tensor.data_ptr() == self.host.ctypes.data
             if device.type != "cpu":
                 self.tensor, self.touched = torch.from_numpy(self.host).to(device), False
-            elif not shares or self.tensor.device.type != "cpu":
+            elif self.tensor is None or not _shares(self.tensor, self.host):
                 self.tensor = torch.from_numpy(self.host)
         elif self.tensor is None:
             self.tensor = torch.zeros(shape, device=device)
@@ -63,7 +70,7 @@ class _Mirror:
             self.host, self.stale, self.touched = None, False, False
         elif tensor.device.type != "cpu":
             self.stale, self.touched = True, False
-        elif tensor.data_ptr() != self.host.ctypes.data:
+        elif not _shares(tensor, self.host):
             np.copyto(self.host, tensor.detach().numpy())
 
     def clear(self) -> None:

@@ -12,7 +12,7 @@ import torch
 from caffe.blob import Blob
 
 
-class BlobVec(list):
+class BlobVec(list[Blob]):
     """A layer's parameters; `add_blob(*shape)` appends one that holds zeros."""
 
     def add_blob(self, *shape: int) -> None:
@@ -77,10 +77,10 @@ class PythonFunction(torch.autograd.Function):
         for blob in [*bottom, *layer.blobs]:
             blob.diff.fill(0)
         layer.backward(top, ctx.wants, bottom)
-        grads = [torch.from_numpy(blob.diff.copy()) for blob in [*bottom, *layer.blobs]]
+        diffs = [torch.from_numpy(blob.diff.copy()) for blob in [*bottom, *layer.blobs]]
         grads = [
-            grad.to(tensor) if wanted else None
-            for grad, tensor, wanted in zip(grads, tensors, ctx.needs_input_grad[4:], strict=True)
+            diff.to(tensor) if wanted else None
+            for diff, tensor, wanted in zip(diffs, tensors, ctx.needs_input_grad[4:], strict=True)
         ]
         for blob, diff in zip(layer.blobs, earlier, strict=True):
             blob.diff[...] = diff  # the net adds what autograd returns

@@ -199,11 +199,15 @@ class Updater:
         return list(torch._foreach_add(g, pull, alpha=decay))
 
     def _history_of(self, indices: list[int], weights: Tensors) -> list[Tensors]:
+        history: list[Tensors] = []
         for slot in self._history:
+            history.append([])
             for i, weight in zip(indices, weights, strict=True):
                 held = slot[i]
-                slot[i] = torch.zeros_like(weight) if held is None else held.to(weight.device)
-        return [[slot[i] for i in indices] for slot in self._history]  # type: ignore[misc]
+                held = torch.zeros_like(weight) if held is None else held.to(weight.device)
+                slot[i] = held
+                history[-1].append(held)
+        return history
 
     @property
     def history(self) -> list[np.ndarray]:

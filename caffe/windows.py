@@ -28,9 +28,10 @@ def window_field(
         if values or axes != 2:
             layer.fail(f"{pair[0]} and {pair[1]} need 2 spatial axes and no {field} beside them")
         values = [getattr(param, name) for name in pair]
-    if not values and default is None:
-        layer.fail(f"{field} must be given")
-    values = values or [default]
+    if not values:
+        if default is None:
+            layer.fail(f"{field} must be given")
+        values = [default]
     values = values * axes if len(values) == 1 else values
     least = 0 if field == "pad" else 1
     if len(values) != axes or min(values, default=least) < least:
