@@ -38,7 +38,7 @@ def test_reads_the_originals_file(tmp_path):
         tmp_path,
         'layer{name:"in" type:"Input" top:"x" input_param{shape{dim:5 dim:7}}}'
         'layer{name:"ip1" type:"InnerProduct" bottom:"x" top:"y" '
-        'inner_product_param{num_output:6}}',
+        "inner_product_param{num_output:6}}",
     )
     net.copy_from(GOLDEN / "solver" / "sgd_fixed_iter_12.caffemodel")
     np.testing.assert_allclose(net.params["ip1"][0].data, case["after12_ip1_0"], rtol=1e-5)
