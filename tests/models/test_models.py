@@ -341,7 +341,8 @@ def test_solvers(name):
         seen = solver.max_iter * data["batch_size"]
         assert 0 <= seen - recipe.epochs * dataset.images <= recipe.epochs * data["batch_size"]
         assert len(solver.stepvalue) == len(recipe.drops)
-        assert max(solver.stepvalue) < solver.max_iter
+        assert max(solver.stepvalue, default=0) < solver.max_iter
+        assert solver.lr_policy == ("multistep" if recipe.drops else "poly")
 
 
 def test_hand_computed_schedule():
