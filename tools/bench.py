@@ -27,6 +27,7 @@ from rich.table import Table
 from torch import nn
 
 import caffe
+from caffe import layers as L
 from caffe.ops.roi_pooling import roi_pooling
 
 BATCH, SIZE, CLASSES = 4, 224, 80
@@ -106,9 +107,9 @@ def roi_pooling_calls(models: Path) -> dict[str, Callable[[], object]]:
 def _numpy_twin(features: np.ndarray, rois: np.ndarray) -> caffe.Net:
     param = {"pooled_h": 7, "pooled_w": 7, "spatial_scale": 1 / 16}
     spec = caffe.NetSpec()
-    spec.conv5_3 = caffe.layers.Input(shape={"dim": features.shape})
-    spec.rois = caffe.layers.Input(shape={"dim": rois.shape})
-    spec.roi_pool5 = caffe.layers.Python(
+    spec.conv5_3 = L.Input(shape={"dim": features.shape})
+    spec.rois = L.Input(shape={"dim": rois.shape})
+    spec.roi_pool5 = L.Python(
         spec.conv5_3,
         spec.rois,
         module="python_layers.roi_pooling",

@@ -6,15 +6,25 @@ from torch.nn.functional import leaky_relu, relu
 from caffe.layer import Layer
 from caffe.registry import register
 
+# Layers whose backward pass does not read their own output, which may therefore be overwritten.
+_FORGETFUL = ("ConvolutionBackward0", "AddmmBackward0")
+
 
 @register("ReLU")
 class ReLU(Layer):
     """y = max(0, x) + negative_slope * min(0, x).
 
-    bottom: x, any shape. top: y, the same shape.
+    bottom: x, any shape. top: y, the same shape. In place (top = bottom) it overwrites what a
+    convolution or a fully connected layer computed, instead of taking memory of its own.
     Source: Caffe's ReLULayer.
     """
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         slope = self.layer_param.relu_param.negative_slope
-        return leaky_relu(x, slope) if slope else relu(x)
+        if slope:
+            return leaky_relu(x, slope)
+        return relu(x, inplace=self._may_overwrite(x))
+
+    def _may_overwrite(self, x: torch.Tensor) -> bool:
+        in_place = list(self.layer_param.top) == list(self.layer_param.bottom)
+        return in_place and x.grad_fn is not None and x.grad_fn.name() in _FORGETFUL
