@@ -8,7 +8,6 @@ import math
 
 import torch
 
-from caffe.errors import CaffeError
 from caffe.proto import caffe_pb2
 
 
@@ -24,7 +23,11 @@ def _fan(shape: tuple[int, ...], filler: caffe_pb2.FillerParameter) -> float:
 def _gaussian(out: torch.Tensor, filler: caffe_pb2.FillerParameter) -> None:
     out.normal_(filler.mean, filler.std)
     if filler.sparse >= 0:
-        # Each weight stays with probability sparse / num_outputs; Caffe counts outputs as shape[0].
+        if filler.sparse > out.shape[0]:
+            raise ValueError(
+                f"gaussian filler: expected sparse of at most {out.shape[0]}, the outputs of a "
+                f"blob {tuple(out.shape)}, got {filler.sparse}"
+            )
         out.mul_(torch.bernoulli(torch.full_like(out, filler.sparse / out.shape[0])))
 
 
@@ -36,7 +39,7 @@ def _positive_unitball(out: torch.Tensor, _: caffe_pb2.FillerParameter) -> None:
 
 def _bilinear(out: torch.Tensor, _: caffe_pb2.FillerParameter) -> None:
     if out.dim() != 4 or out.shape[2] != out.shape[3]:
-        raise CaffeError(f"bilinear filler: expected a blob (O,I,K,K), got {tuple(out.shape)}")
+        raise ValueError(f"bilinear filler: expected a blob (O,I,K,K), got {tuple(out.shape)}")
     size = out.shape[3]
     factor = math.ceil(size / 2)
     centre = (2 * factor - 1 - factor % 2) / (2 * factor)
@@ -67,14 +70,15 @@ _FILLERS = {
 def fill(shape: tuple[int, ...], filler: caffe_pb2.FillerParameter) -> torch.Tensor:
     """A new float32 tensor of `shape` filled as `filler` says.
 
-    constant: value; uniform: U(min, max); gaussian: N(mean, std), of each row only `sparse` weights
-    kept on average; positive_unitball: rows of positive numbers that add up to 1; xavier:
-    U(-b, b), b = sqrt(3 / n); msra: N(0, sqrt(2 / n)); n by variance_norm; bilinear: an
-    upsampling kernel. Raises CaffeError for another type.
+    constant: value; uniform: U(min, max); gaussian: N(mean, std), each number kept with probability
+    sparse / shape[0] (of a blob (out, in) that leaves `sparse` numbers of each column on average)
+    and 0 otherwise; positive_unitball: rows of positive numbers that add up to 1; xavier: U(-b, b),
+    b = sqrt(3 / n); msra: N(0, sqrt(2 / n)); n by variance_norm; bilinear: an upsampling kernel.
+    Raises ValueError for another type and for a shape that the type cannot fill.
     """
     if filler.type not in _FILLERS:
         known = ", ".join(_FILLERS)
-        raise CaffeError(f'unknown filler type "{filler.type}"; expected one of {known}')
+        raise ValueError(f'unknown filler type "{filler.type}"; expected one of {known}')
     out = torch.zeros(shape)
     _FILLERS[filler.type](out, filler)
     return out

@@ -4,6 +4,8 @@ A layer is its `forward`; PyTorch's autograd does the backward pass. Shapes at n
 from running `forward` on tensors of the "meta" device, which have a shape and no numbers.
 """
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import NoReturn
 
 import torch
@@ -15,6 +17,7 @@ from caffe.proto import caffe_pb2
 
 Shape = tuple[int, ...]
 Count = int | tuple[int, int | None]
+Errors = tuple[type[Exception], ...]
 
 
 def _within(count: int, allowed: Count) -> bool:
@@ -43,6 +46,8 @@ class Layer:
     bottoms: Count = 1
     tops: Count = 1
     is_loss = False
+    # What reaches the net's caller as it is; see `naming`.
+    passes: Errors = (CaffeError, torch.cuda.OutOfMemoryError)
 
     def __init__(self, layer_param: caffe_pb2.LayerParameter, phase: int) -> None:
         self.layer_param = layer_param
@@ -63,6 +68,21 @@ class Layer:
     def fail(self, message: str) -> NoReturn:
         """Raise CaffeError with this layer's name and type in front."""
         raise CaffeError(f'layer "{self.name}" ({self.type}): {message}')
+
+    @contextmanager
+    def naming(self, bottom_shapes: Sequence[Shape]) -> Iterator[None]:
+        """Turn what operators and PyTorch raise for such bottoms into a CaffeError of this layer.
+
+        The net runs setup, top_shapes and forward in it, so nothing that they call needs to know
+        the layer: fillers and operators raise ValueError.
+        """
+        try:
+            yield
+        except self.passes:
+            raise
+        except (RuntimeError, ValueError, IndexError) as error:
+            text = " ".join(str(error).split())
+            self.fail(f"{text} (bottoms of shape {', '.join(map(str, bottom_shapes)) or 'none'})")
 
     def setup(self, *bottom_shapes: Shape) -> None:
         """Check the parameters against the bottoms and create the blobs; called once."""

@@ -94,14 +94,10 @@ class Net:
         layer = layer_class(layer_param.type, layer_param.name)(layer_param, phase)
         index = len(self._layers)
         shapes = [self._blobs[name].shape for name in layer_param.bottom]
-        layer.setup(*shapes)
-        self._share_params(layer)
-        try:
+        with layer.naming(shapes):
+            layer.setup(*shapes)
+            self._share_params(layer)
             top_shapes = layer.top_shapes(*shapes)
-        except (RuntimeError, ValueError, IndexError) as error:
-            if isinstance(error, CaffeError) or layer_param.type == "Python":
-                raise
-            layer.fail(f"cannot take bottoms of shape {shapes}: {error}")
         self._sources.append([self._made[name] for name in layer_param.bottom])
         for j, (name, shape) in enumerate(zip(layer_param.top, top_shapes, strict=True)):
             blob = self._blobs.setdefault(name, Blob())
@@ -206,7 +202,9 @@ class Net:
             if layer.type == "Input":
                 continue
             shapes = [self._blobs[name].shape for name in layer.layer_param.bottom]
-            for name, shape in zip(layer.layer_param.top, layer.top_shapes(*shapes), strict=True):
+            with layer.naming(shapes):
+                top_shapes = layer.top_shapes(*shapes)
+            for name, shape in zip(layer.layer_param.top, top_shapes, strict=True):
                 self._blobs[name].reshape(*shape)
 
     def _bottom(self, name: str, device: torch.device) -> torch.Tensor:
@@ -229,7 +227,8 @@ class Net:
             for j, wanted in enumerate(param.propagate_down):
                 if not wanted:
                     bottoms[j] = bottoms[j].detach()
-            tops = layer.run(*bottoms, device=device)
+            with layer.naming([tuple(bottom.shape) for bottom in bottoms]):
+                tops = layer.run(*bottoms, device=device)
         for j, (name, top) in enumerate(zip(param.top, tops, strict=True)):
             if not param.bottom and not top.requires_grad and self._wants_input_diffs():
                 top = top.detach().requires_grad_(True)

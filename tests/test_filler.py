@@ -9,6 +9,7 @@ import torch
 import caffe
 from caffe.filler import fill
 from caffe.proto import caffe_pb2
+from tests.layer_checks import net_from_text
 
 SHAPE = (60, 50, 3, 7)  # fan in 1050, fan out 1260
 
@@ -38,7 +39,9 @@ def test_gaussian_and_uniform():
 
 def test_sparse_gaussian_keeps_that_many_weights_per_column():
     out = filled(shape=(200, 500), type="gaussian", std=1, sparse=10)
-    assert float((out != 0).float().mean()) == pytest.approx(10 / 200, rel=0.05)
+    np.testing.assert_allclose((out != 0).sum(0).float().mean(), 10, rtol=0.05)
+    with pytest.raises(ValueError, match=r"sparse of at most 3, .* blob \(3, 5\), got 4"):
+        filled(shape=(3, 5), type="gaussian", sparse=4)
 
 
 def test_positive_unitball_rows_add_up_to_one():
@@ -51,15 +54,29 @@ def test_bilinear_kernel_of_factor_two():
     out = filled(shape=(2, 1, 4, 4), type="bilinear")
     line = torch.tensor([0.25, 0.75, 0.75, 0.25])
     torch.testing.assert_close(out, (line[:, None] * line).expand(2, 1, 4, 4))
-    with pytest.raises(caffe.CaffeError, match="bilinear filler"):
+    with pytest.raises(ValueError, match="bilinear filler"):
         filled(shape=(2, 3, 4, 5), type="bilinear")
 
 
 def test_constant_and_unknown():
     assert filled(value=2.5).eq(2.5).all()
-    with pytest.raises(caffe.CaffeError, match=r'unknown filler type "xavir".*xavier'):
+    with pytest.raises(ValueError, match=r'unknown filler type "xavir".*xavier'):
         filled(type="xavir")
 
 
 def test_the_seed_decides():
     assert torch.equal(filled(type="gaussian"), filled(type="gaussian"))
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        'type: "DummyData" dummy_data_param { shape { dim: 2 } data_filler { type: "xavir" } }',
+        'type: "InnerProduct" bottom: "x" '
+        'inner_product_param { num_output: 2 weight_filler { type: "xavir" } }',
+    ],
+)
+def test_a_net_names_the_layer_of_a_bad_filler(tmp_path, layer):
+    data = 'layer{name: "in" type: "Input" top: "x" input_param{shape{dim: 3 dim: 5}}}'
+    with pytest.raises(caffe.CaffeError, match=r'^layer "l" \(\w+\): unknown filler type "xavir"'):
+        net_from_text(tmp_path, data + f'layer {{ name: "l" top: "y" {layer} }}').forward()

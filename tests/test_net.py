@@ -245,3 +245,29 @@ def test_set_mode_gpu_without_a_gpu_says_so():
         pytest.skip("this machine has a GPU")
     with pytest.raises(caffe.CaffeError, match="PyTorch sees no CUDA GPU"):
         caffe.set_mode_gpu()
+
+
+def test_a_shape_that_a_layer_cannot_take_names_the_layer(tmp_path):
+    """At construction, in reshape and in forward, whatever PyTorch says about it."""
+    conv = (
+        'layer{name:"in" type:"Input" top:"x" input_param{shape{dim:2 dim:3 dim:%d dim:5}}}'
+        'layer{name:"c" type:"Convolution" bottom:"x" top:"y" '
+        "convolution_param{num_output:4 kernel_size:4}}"
+    )
+    words = r'^layer "c" \(Convolution\): [^\n]+ \(bottoms of shape \(2, 3, 3, 5\)\)$'
+    with pytest.raises(caffe.CaffeError, match=words):
+        net_from_text(tmp_path, conv % 3)
+    net = net_from_text(tmp_path, conv % 7)
+    net.blobs["x"].reshape(2, 3, 3, 5)
+    for call in (net.reshape, net.forward):
+        with pytest.raises(caffe.CaffeError, match=words):
+            call()
+
+
+def test_running_out_of_gpu_memory_stays_what_it_is(net, monkeypatch):
+    def full(*_):
+        raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(net.layer_dict["act"], "forward", full)
+    with pytest.raises(torch.cuda.OutOfMemoryError, match=r"^CUDA out of memory$"):
+        net.forward()

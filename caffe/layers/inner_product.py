@@ -5,6 +5,7 @@ import math
 import torch
 from torch.nn.functional import linear
 
+from caffe.axes import canonical_axis
 from caffe.layer import Layer, Shape
 from caffe.registry import register
 
@@ -23,7 +24,7 @@ class InnerProduct(Layer):
         param = self.layer_param.inner_product_param
         if not param.num_output:
             self.fail("inner_product_param.num_output must be given")
-        self.axis = param.axis % len(bottom) if bottom else 0
+        self.axis = canonical_axis(self, param.axis, len(bottom))
         shape = (param.num_output, math.prod(bottom[self.axis :]))
         self.add_blob(shape[::-1] if param.transpose else shape, param.weight_filler)
         if param.bias_term:

@@ -23,7 +23,4 @@ class PredictionL2Loss(Layer):
         return [()]
 
     def forward(self, teacher: torch.Tensor, student: torch.Tensor) -> torch.Tensor:
-        try:
-            return prediction_l2_loss(teacher, student)
-        except ValueError as error:
-            self.fail(str(error))
+        return prediction_l2_loss(teacher, student)

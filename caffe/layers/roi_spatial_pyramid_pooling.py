@@ -38,7 +38,4 @@ class ROISpatialPyramidPooling(Layer):
     def forward(self, maps: torch.Tensor, rois: torch.Tensor) -> torch.Tensor:
         param = self.layer_param.roi_spatial_pyramid_pooling_param
         factor = (param.score_scale, param.score_bias)
-        try:
-            return roi_pyramid_pooling(maps, rois, self.grids, param.spatial_scale, *factor)
-        except ValueError as error:
-            self.fail(str(error))
+        return roi_pyramid_pooling(maps, rois, self.grids, param.spatial_scale, *factor)

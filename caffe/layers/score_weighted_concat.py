@@ -29,7 +29,4 @@ class ScoreWeightedConcat(Layer):
 
     def forward(self, *bottoms: torch.Tensor) -> torch.Tensor:
         *features, rois = bottoms
-        try:
-            return score_weighted_concat(features, rois)
-        except ValueError as error:
-            self.fail(str(error))
+        return score_weighted_concat(features, rois)

@@ -39,3 +39,10 @@ def test_names_the_layer_when_num_output_is_missing(tmp_path):
     )
     with pytest.raises(caffe.CaffeError, match=r'layer "fc" \(InnerProduct\).*num_output'):
         net_from_text(tmp_path, text)
+
+
+@pytest.mark.parametrize("axis", [-3, 2])
+def test_names_an_axis_that_is_not_there(axis):
+    text = f'name:"l" type:"InnerProduct" inner_product_param{{num_output:5 axis:{axis}}} '
+    with pytest.raises(caffe.CaffeError, match=rf'"l".*axis in \[-2, 1\], got {axis}'):
+        make_layer(text + 'bottom:"x" top:"y"', (4, 3))

@@ -59,11 +59,15 @@ class Fails(Times):
 
     def setup(self, bottom, top):
         if self.param_str == "setup":
-            raise KeyError("in setup")
+            raise ValueError("in setup")
+
+    def reshape(self, bottom, top):
+        if self.param_str == "reshape" and bottom[0].num == 5:
+            raise RuntimeError("in reshape")
 
     def forward(self, bottom, top):
         if self.param_str == "forward":
-            raise ZeroDivisionError("in forward")
+            raise IndexError("in forward")
 
     def backward(self, top, propagate_down, bottom):
         raise TypeError("in backward")
@@ -110,10 +114,15 @@ def test_top_that_changes_its_shape(tmp_path):
 
 
 def test_errors_of_the_user_stay_as_they_are(tmp_path):
-    with pytest.raises(KeyError, match="in setup"):
+    with pytest.raises(ValueError, match=r"^in setup$"):
         net_from_text(tmp_path, TEXT % ("Fails", "setup"))
+    net = net_from_text(tmp_path, TEXT % ("Fails", "reshape"))
+    net.blobs["x"].reshape(5, 3, 4)
+    with pytest.raises(RuntimeError, match=r"^in reshape$") as error:
+        net.reshape()
+    assert not isinstance(error.value, caffe.CaffeError)
     net = net_from_text(tmp_path, TEXT % ("Fails", "forward"))
-    with pytest.raises(ZeroDivisionError, match="in forward"):
+    with pytest.raises(IndexError, match=r"^in forward$"):
         net.forward()
     net = net_from_text(tmp_path, TEXT % ("Fails", "backward"))
     net.forward()
