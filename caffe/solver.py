@@ -33,8 +33,7 @@ class Solver:
 
     def __init__(self, solver: str | os.PathLike | caffe_pb2.SolverParameter) -> None:
         self.param = solver_param.read(solver)
-        where = "solver" if isinstance(solver, caffe_pb2.SolverParameter) else str(solver)
-        rule = self.rule(self.param, where)
+        rule = self.rule(self.param, solver_param.place(solver))
         if self.param.random_seed >= 0:
             set_random_seed(self.param.random_seed)
         train = solver_param.train_net(self.param)
@@ -51,6 +50,7 @@ class Solver:
         self._callbacks: list[tuple[Callable[[], None], Callable[[], None]]] = []
         self._signals = SignalRequests()
         self._shown_at = (0, time.perf_counter())
+        self._saved_at: int | None = None  # the iteration of the last snapshot
 
     def _load_weights(self, files: str) -> None:
         for path in files.split(","):
@@ -86,7 +86,8 @@ class Solver:
                 self._test_all()
             self._train()
             self._iter += 1
-            if self._due(self.param.snapshot) or self._signals.take_snapshot():
+            asked = self._signals.take_snapshot()
+            if asked or self._due(self.param.snapshot):
                 self.snapshot()
             if self._signals.stop:
                 return
@@ -122,8 +123,7 @@ class Solver:
             self.restore(resume_file)
         with self._signals:
             self.step(self.param.max_iter - self._iter)
-        written = self._due(self.param.snapshot) and self._iter > 0
-        if (self.param.snapshot_after_train or self.stopped) and not written:
+        if (self.param.snapshot_after_train or self.stopped) and self._saved_at != self._iter:
             self.snapshot()
         if self.stopped:
             _log.info("Optimization stopped early.")
@@ -144,6 +144,7 @@ class Solver:
         last = max(0, self._iter - 1)  # Caffe stores the step of the last update
         step = lr_policy.current_step(self.param, last)
         solverstate.save(state, self._iter, weights, self._updater.history, step)
+        self._saved_at = self._iter
         _log.info("Snapshotting to binary proto files %s, %s", weights, state)
 
     def restore(self, state_file: str | os.PathLike) -> None:
@@ -158,7 +159,8 @@ class Solver:
             raise CaffeError(f"{state_file}: {error}") from None
         if weights is not None:
             self.net.copy_from(weights)
-        self._iter = iteration
+        self._iter, self._saved_at = iteration, None
+        self._shown_at = (iteration, time.perf_counter())
         self._losses.clear()
         _log.info("Restored from %s at iteration %d", state_file, iteration)
 
@@ -250,8 +252,8 @@ def get_solver(solver: str | os.PathLike | caffe_pb2.SolverParameter) -> Solver:
     """The solver that the prototxt's `type` (or old `solver_type`) names."""
     param = solver_param.read(solver)
     if param.type not in _SOLVERS:
-        where = "solver" if solver is param else str(solver)
         raise CaffeError(
-            f'{where}: unknown solver type "{param.type}"; expected one of {", ".join(_SOLVERS)}'
+            f'{solver_param.place(solver)}: unknown solver type "{param.type}"; expected one of '
+            f"{', '.join(_SOLVERS)}"
         )
     return _SOLVERS[param.type](solver)

@@ -21,6 +21,11 @@ _OLD_TYPES = {
 }
 
 
+def place(source: str | os.PathLike | caffe_pb2.SolverParameter) -> str:
+    """How errors call a solver: by its file, or "solver" if it came as a message."""
+    return "solver" if isinstance(source, caffe_pb2.SolverParameter) else str(source)
+
+
 def read(source: str | os.PathLike | caffe_pb2.SolverParameter) -> caffe_pb2.SolverParameter:
     """The solver message of a prototxt file (or a copy of one), checked.
 
@@ -30,17 +35,19 @@ def read(source: str | os.PathLike | caffe_pb2.SolverParameter) -> caffe_pb2.Sol
     param = caffe_pb2.SolverParameter()
     if isinstance(source, caffe_pb2.SolverParameter):
         param.CopyFrom(source)
-        _check(param, "solver")
-        return param
-    graph.read_text(source, param)
-    _upgrade_type(param, str(source))
-    name = Path(source).with_suffix("")
+    else:
+        graph.read_text(source, param)
+        _complete_prefix(param, Path(source).with_suffix(""))
+    _upgrade_type(param, place(source))
+    _check(param, place(source))
+    return param
+
+
+def _complete_prefix(param: caffe_pb2.SolverParameter, name: Path) -> None:
     if not param.snapshot_prefix:
         param.snapshot_prefix = str(name)
     elif os.path.isdir(param.snapshot_prefix):
         param.snapshot_prefix = os.path.join(param.snapshot_prefix, name.name)
-    _check(param, str(source))
-    return param
 
 
 def _upgrade_type(param: caffe_pb2.SolverParameter, where: str) -> None:

@@ -10,7 +10,7 @@ import torch
 from google.protobuf import text_format
 
 import caffe
-from caffe import CaffeError
+from caffe import CaffeError, solver_param
 from caffe.proto import caffe_pb2
 from tests.layer_checks import relative_error
 from tests.solver_checks import (
@@ -249,6 +249,9 @@ def test_old_solver_type(tmp_path):
     solver = caffe.get_solver(write_solver(tmp_path, FIXED + "solver_type: ADAGRAD"))
     assert isinstance(solver, caffe.AdaGradSolver)
     assert solver.param.type == "AdaGrad"
+    assert isinstance(caffe.get_solver(solver.param), caffe.AdaGradSolver)
+    old = text_format.Parse(FIXED + "solver_type: ADAM", caffe_pb2.SolverParameter())
+    assert solver_param.read(old).type == "Adam"
 
 
 def test_sigint_stops_with_a_snapshot(tmp_path):
@@ -273,6 +276,19 @@ def test_sigint_stops_with_a_snapshot(tmp_path):
     assert again.iter == 9
     for mine, theirs in zip(again.net.params["ip"], whole.net.params["ip"], strict=True):
         assert np.array_equal(mine.data, theirs.data)
+
+
+def test_sighup_where_a_snapshot_is_due_writes_it_once(tmp_path, caplog):
+    """Whether the interval, the end of training or SIGINT makes it due."""
+    caplog.set_level("INFO", logger="caffe")
+    text = FIXED + f'max_iter: 7 snapshot: 2 snapshot_prefix: "{tmp_path}/run"'
+    solver = line_solver(tmp_path, text)
+    solver.add_callback(
+        lambda: solver.iter in (3, 6) and os.kill(os.getpid(), signal.SIGHUP), lambda: None
+    )
+    solver.solve()
+    written = re.findall(r"Snapshotting .*run_iter_(\d)\.solverstate", caplog.text)
+    assert written == ["2", "4", "6", "7"]
 
 
 def test_second_sigint_interrupts_at_once(tmp_path):
@@ -315,6 +331,12 @@ def test_what_cannot_work_is_one_clear_line(tmp_path, text, message):
         caffe.get_solver(write_solver(tmp_path, text))
     assert message in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_a_message_is_called_solver_where_it_cannot_work():
+    param = text_format.Parse(FIXED + 'type: "Adamm"', caffe_pb2.SolverParameter())
+    with pytest.raises(CaffeError, match=r'^solver: unknown solver type "Adamm"; expected one of'):
+        caffe.get_solver(param)
 
 
 def test_missing_files(tmp_path):

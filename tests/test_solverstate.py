@@ -1,6 +1,8 @@
 """Snapshots: the original's files are read, ours hold the same messages."""
 
+import re
 import shutil
+from itertools import count
 
 import numpy as np
 import pytest
@@ -195,3 +197,17 @@ def test_an_interrupted_write_leaves_the_old_files(tmp_path, monkeypatch):
         solver.snapshot()
     assert {path.name: path.read_bytes() for path in tmp_path.glob("run*")} == before
     assert not list(tmp_path.glob(".*"))
+
+
+def test_the_speed_counts_from_the_restored_iteration(tmp_path, monkeypatch, caplog):
+    caplog.set_level("INFO", logger="caffe")
+    text = FIXED + f'display: 3 snapshot: 6 snapshot_prefix: "{tmp_path}/run"'
+    line_solver(tmp_path, text).step(6)
+    clock = count()
+    monkeypatch.setattr("time.perf_counter", lambda: next(clock))  # a second from call to call
+    solver = line_solver(tmp_path, text)
+    solver.restore(tmp_path / "run_iter_6.solverstate")
+    caplog.clear()
+    solver.step(4)
+    shown = re.findall(r"Iteration (\d) \((\d) iter/s\)", caplog.text)
+    assert shown == [("6", "0"), ("9", "3")]
