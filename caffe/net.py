@@ -5,7 +5,7 @@ import os
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from itertools import zip_longest
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -21,6 +21,13 @@ from caffe.registry import layer_class
 
 _log = logging.getLogger("caffe")
 _PHASES = {"TRAIN": caffe_pb2.TRAIN, "TEST": caffe_pb2.TEST}
+
+
+class _Top(NamedTuple):
+    """A top by where it is made; a blob that layers change in place has several."""
+
+    layer: int
+    place: int
 
 
 class _Overwrite(torch.autograd.Function):
@@ -66,13 +73,13 @@ class Net:
         self.name, self.phase = self._param.name, phase
         self._layers: list[Layer] = []
         self._blobs: OrderedDict[str, Blob] = OrderedDict()
-        self._made: dict[str, tuple[int, int]] = {}
-        self._sources: list[list[tuple[int, int]]] = []
-        self._loss_weights: dict[tuple[int, int], float] = {}
-        self._values: dict[str, torch.Tensor] = {}
-        self._edges: dict[tuple[int, int], Any] = {}
-        self._shared: dict[str, Blob] = {}
-        self._specs: dict[int, caffe_pb2.ParamSpec] = {}
+        self._made: dict[str, _Top] = {}  # the last top of each blob's name
+        self._sources: list[list[_Top]] = []  # the tops that each layer's bottoms are
+        self._loss_weights: dict[_Top, float] = {}
+        self._values: dict[str, torch.Tensor] = {}  # what each blob's last layer computed
+        self._edges: dict[_Top, Any] = {}  # where autograd has each top, None without a gradient
+        self._shared: dict[str, Blob] = {}  # the owner of each named parameter
+        self._specs: dict[int, caffe_pb2.ParamSpec] = {}  # by the id() of the parameter's blob
         for layer_param in self._param.layer:
             self._append(layer_param)
         self._finish()
@@ -102,7 +109,7 @@ class Net:
         for j, (name, shape) in enumerate(zip(layer_param.top, top_shapes, strict=True)):
             blob = self._blobs.setdefault(name, Blob())
             blob.reshape(*shape)
-            self._made[name] = (index, j)
+            self._made[name] = _Top(index, j)
         self._layers.append(layer)
         self._weigh_losses(index, layer)
         _log.info("%s (%s) -> %s", layer.name, layer.type, top_shapes)
@@ -114,7 +121,7 @@ class Net:
         default = [1.0] if layer.is_loss else []
         for j, weight in enumerate(given or default):
             if weight:
-                self._loss_weights[index, j] = weight
+                self._loss_weights[_Top(index, j)] = weight
                 self._blobs[layer.layer_param.top[j]].diff.fill(weight)
 
     def _share_params(self, layer: Layer) -> None:
@@ -183,7 +190,7 @@ class Net:
 
     @property
     def blob_loss_weights(self) -> OrderedDict[str, float]:
-        weigh = {self._top_name(made): w for made, w in self._loss_weights.items()}
+        weigh = {self._name_of(top): weight for top, weight in self._loss_weights.items()}
         return OrderedDict((name, weigh.get(name, 0.0)) for name in self._blobs)
 
     def learnable(self) -> list[tuple[Blob, caffe_pb2.ParamSpec]]:
@@ -191,8 +198,8 @@ class Net:
         blobs = {id(blob): blob for layer in self._layers for blob in layer.blobs}
         return [(blob, self._specs[key]) for key, blob in blobs.items()]
 
-    def _top_name(self, made: tuple[int, int]) -> str:
-        return self._layers[made[0]].layer_param.top[made[1]]
+    def _name_of(self, top: _Top) -> str:
+        return self._layers[top.layer].layer_param.top[top.place]
 
     # -- running -----------------------------------------------------------------------------------
 
@@ -233,7 +240,7 @@ class Net:
             if not param.bottom and not top.requires_grad and self._wants_input_diffs():
                 top = top.detach().requires_grad_(True)
             edge = torch.autograd.graph.get_gradient_edge(top) if top.requires_grad else None
-            self._edges[index, j] = edge
+            self._edges[_Top(index, j)] = edge
             self._values[name] = top
             self._blobs[name].store(top)
 
@@ -245,49 +252,58 @@ class Net:
         device = current_device()
         for index in range(start, end + 1):
             self._run_layer(index, device)
-        made = [key for key in self._loss_weights if start <= key[0] <= end]
-        return sum(self._loss_of(key) for key in made)
+        made = [top for top in self._loss_weights if start <= top.layer <= end]
+        return sum(self._loss_of(top) for top in made)
 
-    def _loss_of(self, made: tuple[int, int]) -> float:
-        value = self._values[self._top_name(made)].detach().sum()
-        return float(value) * self._loss_weights[made]
+    def _loss_of(self, top: _Top) -> float:
+        value = self._values[self._name_of(top)].detach().sum()
+        return float(value) * self._loss_weights[top]
 
     def _backward(self, start: int, end: int) -> None:
         """Gradients of layers start..end (start >= end), from the diffs of what leaves them."""
-        device = current_device()
         inside = range(end, start + 1)
         read = {source for index in inside for source in self._sources[index]}
         roots = [
-            (made, self._edges[made])
-            for made in self._tops_of(inside)
-            if made not in read and self._edges.get(made) is not None
+            top for top in self._tops_of(inside) if top not in read and self._has_gradient(top)
         ]
-        wanted = [made for made in sorted(read) if self._edges.get(made) is not None]
-        params = self._params_of(inside)
-        if not roots:
-            return
-        diffs = [self._root_diff(made, device) for made, _ in roots]
+        wanted = [top for top in sorted(read) if self._has_gradient(top)]
+        grads = self._differentiate(roots, wanted, inside, keep_graph=True)
+        # An in-place layer's blob ends with the gradient of its first version, as in Caffe.
+        for top, grad in reversed(list(zip(wanted, grads, strict=True))):
+            blob = self._blobs[self._name_of(top)]
+            if grad is None:
+                grad = torch.zeros(blob.shape, device=current_device())
+            blob.store_diff(grad)
+
+    def _has_gradient(self, top: _Top) -> bool:
+        """Whether the last forward pass left something to differentiate there."""
+        return self._edges.get(top) is not None
+
+    def _differentiate(
+        self, roots: list[_Top], wanted: list[_Top], layers: Iterable[int], keep_graph: bool
+    ) -> Sequence[torch.Tensor | None]:
+        """From the roots' diffs the gradients of `wanted`; the parameters' are added to theirs."""
+        params, device = self._params_of(layers), current_device()
+        if not roots or not (wanted or params):
+            return [None] * len(wanted)
         grads = torch.autograd.grad(
-            [edge for _, edge in roots],
-            [self._edges[made] for made in wanted] + [blob.tensor(device) for blob in params],
-            diffs,
-            retain_graph=True,
+            [self._edges[top] for top in roots],
+            [self._edges[top] for top in wanted] + [blob.tensor(device) for blob in params],
+            [self._root_diff(top, device) for top in roots],
+            retain_graph=keep_graph,
             allow_unused=True,
         )
-        # An in-place layer's blob ends with the gradient of its first version, as in Caffe.
-        for made, grad in reversed(list(zip(wanted, grads[: len(wanted)], strict=True))):
-            blob = self._blobs[self._top_name(made)]
-            blob.store_diff(torch.zeros(blob.shape, device=device) if grad is None else grad)
         for blob, grad in zip(params, grads[len(wanted) :], strict=True):
             if grad is not None:
                 blob.add_diff(grad)
+        return grads[: len(wanted)]
 
-    def _root_diff(self, made: tuple[int, int], device: torch.device) -> torch.Tensor:
-        name = self._top_name(made)
+    def _root_diff(self, top: _Top, device: torch.device) -> torch.Tensor:
+        name = self._name_of(top)
         return self._blobs[name].diff_tensor(device).to(self._values[name].dtype)
 
-    def _tops_of(self, indices: Iterable[int]) -> list[tuple[int, int]]:
-        return [(i, j) for i in indices for j in range(len(self._layers[i].layer_param.top))]
+    def _tops_of(self, indices: Iterable[int]) -> list[_Top]:
+        return [_Top(i, j) for i in indices for j in range(len(self._layers[i].layer_param.top))]
 
     def _params_of(self, indices: Iterable[int]) -> list[Blob]:
         blobs = {id(blob): blob for i in indices for blob in self._layers[i].blobs}
@@ -299,21 +315,9 @@ class Net:
         Unlike `backward` it keeps no other blob's diff and frees the pass's memory as it goes.
         """
         loss = self._forward(0, len(self._layers) - 1)
-        keys = [key for key in self._loss_weights if self._edges.get(key) is not None]
-        params = self._params_of(range(len(self._layers)))
-        if not keys or not params:
-            return loss
-        device = current_device()
-        grads = torch.autograd.grad(
-            [self._values[self._top_name(key)] for key in keys],
-            [blob.tensor(device) for blob in params],
-            [self._root_diff(key, device) for key in keys],
-            allow_unused=True,
-        )
+        roots = [top for top in self._loss_weights if self._has_gradient(top)]
+        self._differentiate(roots, [], range(len(self._layers)), keep_graph=False)
         self._release()
-        for blob, grad in zip(params, grads, strict=True):
-            if grad is not None:
-                blob.add_diff(grad)
         return loss
 
     def _release(self) -> None:
@@ -347,20 +351,14 @@ class Net:
         kwargs: arrays for input blobs, which must have the blobs' shapes.
         """
         for name, array in kwargs.items():
-            self._feed(name, array)
+            if name not in self._inputs:
+                raise CaffeError(f'no input blob "{name}"; inputs: {", ".join(self._inputs)}')
+            _fill(self._blobs[name].data, array, f'input blob "{name}"')
         first = self._index(start) if start is not None else 0
         last = self._index(end) if end is not None else len(self._layers) - 1
         self._forward(first, last)
         outputs = list(self._layers[last].layer_param.top) if end is not None else self._outputs
         return {name: self._blobs[name].data for name in [*outputs, *(blobs or [])]}
-
-    def _feed(self, name: str, array: np.ndarray) -> None:
-        if name not in self._inputs:
-            raise CaffeError(f'no input blob "{name}"; inputs: {", ".join(self._inputs)}')
-        blob = self._blobs[name]
-        if array.shape[:1] != blob.shape[:1]:
-            raise CaffeError(f'input "{name}": expected {blob.shape}, got {array.shape}')
-        blob.data[...] = array
 
     def backward(
         self,
@@ -371,8 +369,8 @@ class Net:
     ) -> dict[str, np.ndarray]:
         """Run backward, or from layer `start` back to `end`; {name: diff} of inputs and `diffs`.
 
-        kwargs: diffs for output blobs (or for the tops of `start`). Loss tops start with their
-        loss_weight. Parameters' diffs add up until `clear_param_diffs`.
+        kwargs: diffs for output blobs (or for the tops of `start`), of the blobs' shapes. Loss tops
+        start with their loss_weight. Parameters' diffs add up until `clear_param_diffs`.
         """
         first = self._index(start) if start is not None else len(self._layers) - 1
         last = self._index(end) if end is not None else 0
@@ -380,7 +378,7 @@ class Net:
         for name, array in kwargs.items():
             if name not in allowed:
                 raise CaffeError(f'no output blob "{name}" to set a diff of; there are {allowed}')
-            self._blobs[name].diff[...] = array
+            _fill(self._blobs[name].diff, array, f'diff of blob "{name}"')
         self._backward(first, last)
         names = list(self._layers[last].layer_param.bottom) if end is not None else self._inputs
         return {name: self._blobs[name].diff for name in [*names, *(diffs or [])]}
@@ -409,6 +407,13 @@ class Net:
                         f"got {blob.shape}"
                     )
                 mine.share(blob)
+
+
+def _fill(view: np.ndarray, array: np.ndarray, what: str) -> None:
+    """Write a whole array; one that numpy would broadcast is more likely a mistake."""
+    if np.shape(array) != view.shape:
+        raise CaffeError(f"{what}: expected an array {view.shape}, got {np.shape(array)}")
+    view[...] = array
 
 
 def _arguments(args, phase, weights, level, stages):

@@ -1,5 +1,7 @@
 """Net: pycaffe's behaviour of blobs, params, partial passes, sharing and errors."""
 
+import re
+
 import numpy as np
 import pytest
 import torch
@@ -58,6 +60,20 @@ def test_forward_takes_inputs_by_name(net):
     assert relative_error(net.blobs["y"].data, expected(net)[2]) < 1e-6
     with pytest.raises(caffe.CaffeError, match='no input blob "z"; inputs: x'):
         net.forward(z=np.ones((2, 3)))
+
+
+@pytest.mark.parametrize("array", [np.ones((2, 1)), np.ones((1, 3)), np.ones(3), 7.0])
+def test_arrays_must_have_the_blobs_whole_shape(net, array):
+    shape = re.escape(str(np.shape(array)))
+    pattern = rf'input blob "x": expected an array \(2, 3\), got {shape}'
+    with pytest.raises(caffe.CaffeError, match=pattern):
+        net.forward(x=array)
+    net.forward()
+    pattern = rf'diff of blob "y": expected an array \(2, 4\), got {shape}'
+    with pytest.raises(caffe.CaffeError, match=pattern):
+        net.backward(y=array)
+    assert 7 not in net.blobs["x"].data
+    assert 7 not in net.blobs["y"].diff
 
 
 def test_backward_by_hand(net):
@@ -271,3 +287,20 @@ def test_running_out_of_gpu_memory_stays_what_it_is(net, monkeypatch):
     monkeypatch.setattr(net.layer_dict["act"], "forward", full)
     with pytest.raises(torch.cuda.OutOfMemoryError, match=r"^CUDA out of memory$"):
         net.forward()
+
+
+def test_a_partial_backward_without_anything_to_differentiate(net):
+    """A lone Input layer has no bottoms and no parameters, only a gradient for the user."""
+    net.forward()
+    net.backward(y=np.ones((2, 4)))
+    before = net.blobs["x"].diff.copy()
+    assert net.backward(start="in", end="in") == {}
+    np.testing.assert_array_equal(net.blobs["x"].diff, before)
+
+
+def test_a_silenced_blob_gets_a_gradient_of_zero(tmp_path):
+    net = net_from_text(tmp_path, MLP + 'layer { name: "end" type: "Silence" bottom: "y" }')
+    net.forward()
+    net.blobs["y"].diff[...] = 5
+    net.backward(start="end", end="end")
+    assert not net.blobs["y"].diff.any()
