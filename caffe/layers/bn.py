@@ -5,7 +5,7 @@ import torch
 from caffe.layer import Layer, Shape
 from caffe.proto import caffe_pb2
 from caffe.registry import register
-from caffe.statistics import keep_from_solver
+from caffe.running_average import keep_from_solver
 
 
 @register("BN")

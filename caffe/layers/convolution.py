@@ -60,7 +60,9 @@ class Convolution(Layer):
         """The first two axes of W."""
         return outputs, channels // self.layer_param.convolution_param.group
 
-    def apply(self, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None):
+    def convolve(
+        self, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None
+    ) -> torch.Tensor:
         """One bottom (N, C, S...) to one top.
 
         On a CPU in channels-last memory, which its tops and the layers behind inherit: there the
@@ -75,8 +77,8 @@ class Convolution(Layer):
         weight, *rest = self.weights
         bias = rest[0] if rest else None
         if self.axis == 1:
-            return tuple(self.apply(x, weight, bias) for x in bottoms)
+            return tuple(self.convolve(x, weight, bias) for x in bottoms)
         outer = bottoms[0].shape[: self.axis]
         inner = bottoms[0].shape[self.axis :]
-        tops = [self.apply(x.reshape(-1, *inner), weight, bias) for x in bottoms]
+        tops = [self.convolve(x.reshape(-1, *inner), weight, bias) for x in bottoms]
         return tuple(top.reshape(*outer, *top.shape[1:]) for top in tops)

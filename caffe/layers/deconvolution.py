@@ -27,6 +27,8 @@ class Deconvolution(Convolution):
     def filters(self, channels: int, outputs: int) -> Shape:
         return channels, outputs // self.layer_param.convolution_param.group
 
-    def apply(self, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None):
+    def convolve(
+        self, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None
+    ) -> torch.Tensor:
         group = self.layer_param.convolution_param.group
         return self.operator(x, weight, bias, self.stride, self.pad, 0, group, self.dilation)

@@ -9,8 +9,6 @@ from caffe.layer import Layer, Shape
 from caffe.proto import caffe_pb2
 from caffe.registry import register
 
-EltwiseParameter = caffe_pb2.EltwiseParameter
-
 
 @register("Eltwise")
 class Eltwise(Layer):
@@ -31,14 +29,14 @@ class Eltwise(Layer):
             self.fail(f"expected bottoms of one shape, got {', '.join(map(str, bottoms))}")
         if len(param.coeff) not in (0, len(bottoms)):
             self.fail(f"expected 0 or {len(bottoms)} coeff, got {len(param.coeff)}")
-        if param.coeff and param.operation != EltwiseParameter.SUM:
+        if param.coeff and param.operation != caffe_pb2.EltwiseParameter.SUM:
             self.fail("coeff needs operation: SUM")
 
     def forward(self, *bottoms: torch.Tensor) -> torch.Tensor:
         param = self.layer_param.eltwise_param
-        if param.operation == EltwiseParameter.PROD:
+        if param.operation == caffe_pb2.EltwiseParameter.PROD:
             return reduce(mul, bottoms)
-        if param.operation == EltwiseParameter.MAX:
+        if param.operation == caffe_pb2.EltwiseParameter.MAX:
             first, second, *rest = bottoms
             top = torch.where(first > second, first, second)
             return reduce(lambda top, x: torch.where(x > top, x, top), rest, top)

@@ -4,7 +4,7 @@ import torch
 
 from caffe.layer import Layer
 from caffe.loss import class_indices
-from caffe.proto.caffe_pb2 import HingeLossParameter
+from caffe.proto import caffe_pb2
 from caffe.registry import register
 
 
@@ -27,6 +27,6 @@ class HingeLoss(Layer):
         index, _ = class_indices(self, label.reshape(-1, 1), rows.shape[1])
         own = torch.zeros_like(rows, dtype=torch.bool).scatter(1, index, True)
         margin = (1 + torch.where(own, -rows, rows)).relu()
-        if self.layer_param.hinge_loss_param.norm == HingeLossParameter.L2:
+        if self.layer_param.hinge_loss_param.norm == caffe_pb2.HingeLossParameter.L2:
             margin = margin.square()
         return margin.sum() / x.shape[0]

@@ -8,8 +8,6 @@ from caffe.proto import caffe_pb2
 from caffe.registry import register
 from caffe.windows import window_field
 
-PoolingParameter = caffe_pb2.PoolingParameter
-
 
 @register("Pooling")
 class Pooling(Layer):
@@ -29,11 +27,11 @@ class Pooling(Layer):
         param = self.layer_param.pooling_param
         if len(bottom) != 4:
             self.fail(f"expected a bottom (N, C, H, W), got {bottom}")
-        if len(self.layer_param.top) == 2 and param.pool != PoolingParameter.MAX:
+        if len(self.layer_param.top) == 2 and param.pool != caffe_pb2.PoolingParameter.MAX:
             self.fail("expected 1 top, or 2 with pool: MAX, got 2")
         stride = window_field(self, param, "stride", 2, 1)
         pad = window_field(self, param, "pad", 2, 0)
-        floor = param.round_mode == PoolingParameter.FLOOR
+        floor = param.round_mode == caffe_pb2.PoolingParameter.FLOOR
         if param.global_pooling:
             if any(param.HasField(f"kernel_{end}") for end in ("size", "h", "w")):
                 self.fail("global_pooling takes the bottom's size; leave the kernel out")
@@ -43,7 +41,7 @@ class Pooling(Layer):
         kernel = window_field(self, param, "kernel_size", 2, None)
         if any(p >= k for p, k in zip(pad, kernel, strict=True)):
             self.fail(f"expected pad smaller than the kernel {kernel}, got {pad}")
-        if param.pool == PoolingParameter.STOCHASTIC and any(pad):
+        if param.pool == caffe_pb2.PoolingParameter.STOCHASTIC and any(pad):
             self.fail(f"STOCHASTIC pooling needs pad 0, got {pad}")
         self.window = pooling.Window(kernel, stride, pad, floor)
 
@@ -53,9 +51,9 @@ class Pooling(Layer):
         window = whole if param.global_pooling else self.window
         if min(window.output(x)) < 1:
             self.fail(f"expected maps of at least {window.kernel}, got a bottom {tuple(x.shape)}")
-        if param.pool == PoolingParameter.AVE:
+        if param.pool == caffe_pb2.PoolingParameter.AVE:
             return pooling.average_pool(x, window)
-        if param.pool == PoolingParameter.STOCHASTIC:
+        if param.pool == caffe_pb2.PoolingParameter.STOCHASTIC:
             return pooling.stochastic_pool(x, window, self.phase == caffe_pb2.TRAIN)
         if len(self.layer_param.top) == 2:
             return pooling.max_pool_with_mask(x, window)

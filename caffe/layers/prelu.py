@@ -4,7 +4,7 @@ import torch
 from torch.nn.functional import prelu
 
 from caffe.layer import Layer, Shape
-from caffe.proto.caffe_pb2 import FillerParameter
+from caffe.proto import caffe_pb2
 from caffe.registry import register
 
 
@@ -21,7 +21,7 @@ class PReLU(Layer):
         param = self.layer_param.prelu_param
         if len(bottom) < 2:
             self.fail(f"expected a bottom (N, C, ...), got {bottom}")
-        filler = param.filler if param.HasField("filler") else FillerParameter(value=0.25)
+        filler = param.filler if param.HasField("filler") else caffe_pb2.FillerParameter(value=0.25)
         self.add_blob(() if param.channel_shared else (bottom[1],), filler)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:

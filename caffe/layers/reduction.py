@@ -7,8 +7,6 @@ from caffe.layer import Layer
 from caffe.proto import caffe_pb2
 from caffe.registry import register
 
-ReductionParameter = caffe_pb2.ReductionParameter
-
 
 @register("Reduction")
 class Reduction(Layer):
@@ -21,10 +19,10 @@ class Reduction(Layer):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         param = self.layer_param.reduction_param
         rows = x.flatten(canonical_axis(self, param.axis, x.dim()))
-        if param.operation == ReductionParameter.MEAN:
+        if param.operation == caffe_pb2.ReductionParameter.MEAN:
             return rows.mean(-1) * param.coeff
-        if param.operation == ReductionParameter.ASUM:
+        if param.operation == caffe_pb2.ReductionParameter.ASUM:
             rows = rows.abs()
-        elif param.operation == ReductionParameter.SUMSQ:
+        elif param.operation == caffe_pb2.ReductionParameter.SUMSQ:
             rows = rows.square()
         return rows.sum(-1) * param.coeff

@@ -5,7 +5,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from caffe.layer import Layer
 from caffe.loss import ignored, normalizer
-from caffe.proto.caffe_pb2 import LossParameter
+from caffe.proto import caffe_pb2
 from caffe.registry import register
 
 
@@ -30,4 +30,4 @@ class SigmoidCrossEntropyLoss(Layer):
         valid = torch.ones_like(x, dtype=torch.bool) if ignore is None else target.long() != ignore
         cost = binary_cross_entropy_with_logits(x, target, reduction="none")
         total = torch.where(valid, cost, 0).sum()
-        return total / normalizer(param, LossParameter.BATCH_SIZE, x.shape[0], valid)
+        return total / normalizer(param, caffe_pb2.LossParameter.BATCH_SIZE, x.shape[0], valid)

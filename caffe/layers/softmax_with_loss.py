@@ -9,7 +9,7 @@ from torch.nn.functional import log_softmax
 from caffe.axes import canonical_axis
 from caffe.layer import Layer
 from caffe.loss import at_least, class_indices, ignored, normalizer
-from caffe.proto.caffe_pb2 import LossParameter
+from caffe.proto import caffe_pb2
 from caffe.registry import register
 
 _LOG_TINY = math.log(np.finfo(np.float32).tiny)
@@ -49,7 +49,7 @@ class SoftmaxWithLoss(Layer):
                 self.fail(f"expected {classes} class_weighting, got {len(param.class_weighting)}")
             cost = cost * cost.new_tensor(list(param.class_weighting))[index]
         total = torch.where(valid, cost, 0).sum()
-        loss = total / normalizer(param, LossParameter.VALID, outer, valid)
+        loss = total / normalizer(param, caffe_pb2.LossParameter.VALID, outer, valid)
         if len(self.layer_param.top) == 1:
             return (loss,)
         return loss, log_p.detach().exp().reshape(x.shape)

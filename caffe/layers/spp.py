@@ -9,8 +9,6 @@ from caffe.layer import Layer, Shape
 from caffe.proto import caffe_pb2
 from caffe.registry import register
 
-SPPParameter = caffe_pb2.SPPParameter
-
 
 @register("SPP")
 class SPP(Layer):
@@ -29,7 +27,7 @@ class SPP(Layer):
             self.fail(f"expected a bottom (N, C, H, W), got {bottom}")
         if param.pyramid_height < 1:
             self.fail("spp_param.pyramid_height must be given, at least 1")
-        if param.pool == SPPParameter.STOCHASTIC:
+        if param.pool == caffe_pb2.SPPParameter.STOCHASTIC:
             self.fail("expected pool: MAX or AVE, got STOCHASTIC")
 
     def _window(self, bins: int, size: torch.Size) -> pooling.Window:
@@ -41,6 +39,7 @@ class SPP(Layer):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         param = self.layer_param.spp_param
-        pool = pooling.max_pool if param.pool == SPPParameter.MAX else pooling.average_pool
+        largest = param.pool == caffe_pb2.SPPParameter.MAX
+        pool = pooling.max_pool if largest else pooling.average_pool
         levels = [pool(x, self._window(2**i, x.shape[2:])) for i in range(param.pyramid_height)]
         return levels[0] if len(levels) == 1 else torch.cat([y.flatten(1) for y in levels], 1)

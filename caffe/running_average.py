@@ -1,4 +1,4 @@
-"""Blobs that a layer updates by itself: running statistics."""
+"""Running averages: blobs that a layer updates by itself."""
 
 from caffe.layer import Layer
 
