@@ -181,9 +181,3 @@ class Blob:
         """Use the other blob's data and diff as one's own from now on."""
         self._shape, self._data, self._diff = other._shape, other._data, other._diff
         self.learned = other.learned
-
-
-def to_dtype(blob: Blob, dtype: torch.dtype) -> None:
-    """Let the engine compute with this blob in `dtype` (gradient checks use float64)."""
-    blob._data.tensor = blob.tensor().detach().to(dtype)
-    blob._data.host, blob._data.touched = None, False

@@ -7,7 +7,7 @@ import torch
 from google.protobuf import text_format
 
 import caffe
-from caffe.blob import to_dtype
+from caffe.blob import Blob
 from caffe.proto import caffe_pb2
 from caffe.registry import layer_class
 
@@ -76,13 +76,18 @@ def _compare_gradients(net, blobs, case, diffs, name) -> None:
             assert error <= 1e-4, f"{name} param diff {i}"
 
 
+def _compute_in_float64(blob: Blob) -> None:
+    blob._data.tensor = blob.tensor().detach().double()
+    blob._data.host, blob._data.touched = None, False
+
+
 def make_layer(text: str, *shapes: tuple[int, ...], phase: int = caffe.TRAIN):
     """A lone layer, set up for bottoms of these shapes, computing in float64."""
     param = text_format.Parse(text, caffe_pb2.LayerParameter())
     layer = layer_class(param.type, param.name)(param, phase)
     layer.setup(*shapes)
     for blob in layer.blobs:
-        to_dtype(blob, torch.float64)
+        _compute_in_float64(blob)
     return layer
 
 

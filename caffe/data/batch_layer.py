@@ -1,6 +1,6 @@
 """The base class of layers that make batches from a list or a database."""
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import chain
@@ -16,7 +16,7 @@ from caffe.errors import CaffeError
 from caffe.layer import Count, Layer, Shape
 
 
-class BatchLayer(Layer):
+class BatchLayer(Layer, ABC):
     """Tops (N, ...) stacked from N records, loaded ahead in threads.
 
     Subclasses set `batch_size` and say what the records are and how to load one. The layer has a
@@ -27,7 +27,7 @@ class BatchLayer(Layer):
     bottoms = 0
     tops: Count = 2
     batch_size = 1
-    ahead = 4
+    ahead = 4  # batches
 
     @abstractmethod
     def records(self) -> Iterator[Any]:

@@ -10,13 +10,13 @@ _THREADS = min(4, os.cpu_count() or 1)
 
 
 class Prefetch:
-    """Runs an endless sequence of jobs ahead of time and hands out their results in order.
+    """Runs an endless sequence of jobs, `ahead` of them early, and hands out results in order.
 
     The jobs themselves are taken from the iterator in the caller's thread, so what they draw by
     chance does not depend on timing. An exception inside a job is raised where its result is due.
     """
 
-    def __init__(self, jobs: Iterator[Callable[[], Any]], ahead: int = 4) -> None:
+    def __init__(self, jobs: Iterator[Callable[[], Any]], ahead: int) -> None:
         self._jobs = jobs
         self._ahead = ahead
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="prefetch")

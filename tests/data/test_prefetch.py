@@ -26,7 +26,7 @@ def test_takes_jobs_in_the_callers_thread_and_runs_them_in_others():
             assert threading.current_thread() is threading.main_thread()
             yield threading.current_thread
 
-    assert next(Prefetch(jobs())) is not threading.main_thread()
+    assert next(Prefetch(jobs(), ahead=2)) is not threading.main_thread()
 
 
 def test_raises_an_error_where_the_result_is_due():
