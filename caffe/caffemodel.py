@@ -46,16 +46,21 @@ def blob_shape(proto: weights_pb2.Blob) -> tuple[int, ...]:
     return ()
 
 
-def blob_array(proto: weights_pb2.Blob) -> np.ndarray:
-    """The blob's numbers as float32 of its shape."""
+def blob_array(proto: weights_pb2.Blob, path: str | os.PathLike) -> np.ndarray:
+    """The blob's numbers as float32 of its shape; CaffeError naming its file if they do not fit."""
     shape = blob_shape(proto)
     if proto.double_data:
         flat = np.frombuffer(b"".join(proto.double_data), "<f8").astype(np.float32)
     else:
         flat = np.frombuffer(b"".join(proto.data), "<f4")
     if flat.size != math.prod(shape):
-        raise CaffeError(f"a blob of shape {shape} holds {flat.size} numbers")
+        raise CaffeError(f"{path}: a blob of shape {shape} holds {flat.size} numbers")
     return flat.reshape(shape)
+
+
+def read_blob(path: str | os.PathLike) -> np.ndarray:
+    """The numbers of a .binaryproto file, float32; CaffeError if it is missing or is none."""
+    return blob_array(parse_binary(path, weights_pb2.Blob()), path)
 
 
 def blob_proto(array: np.ndarray) -> weights_pb2.Blob:
@@ -73,10 +78,7 @@ def read_layers(path: str | os.PathLike) -> list[tuple[str, list[np.ndarray]]]:
     found = [layer for layer in layers if layer.blobs]
     if not found:
         raise CaffeError(f"{path}: no layer with weights in it (expected a .caffemodel)")
-    try:
-        return [(layer.name, [blob_array(blob) for blob in layer.blobs]) for layer in found]
-    except CaffeError as error:
-        raise CaffeError(f"{path}: {error}") from None
+    return [(layer.name, [blob_array(blob, path) for blob in layer.blobs]) for layer in found]
 
 
 def _same_shape(mine: Sequence[int], theirs: Sequence[int]) -> bool:

@@ -6,7 +6,7 @@ from running `forward` on tensors of the "meta" device, which have a shape and n
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import NoReturn
+from typing import NoReturn, TypeVar
 
 import torch
 
@@ -18,6 +18,7 @@ from caffe.proto import caffe_pb2
 Shape = tuple[int, ...]
 Count = int | tuple[int, int | None]
 Errors = tuple[type[Exception], ...]
+_T = TypeVar("_T")
 
 
 def _within(count: int, allowed: Count) -> bool:
@@ -68,6 +69,13 @@ class Layer:
     def fail(self, message: str) -> NoReturn:
         """Raise CaffeError with this layer's name and type in front."""
         raise CaffeError(f'layer "{self.name}" ({self.type}): {message}')
+
+    def one_each(self, values: Sequence[_T], count: int, name: str) -> list[_T]:
+        """`count` of `values`, of which the net gives one for all or one each."""
+        if len(values) not in (1, count):
+            wanted = "1" if count == 1 else f"1 or {count}"
+            self.fail(f"expected {wanted} {name}, got {len(values)}")
+        return list(values) * (count if len(values) == 1 else 1)
 
     @contextmanager
     def naming(self, bottom_shapes: Sequence[Shape]) -> Iterator[None]:

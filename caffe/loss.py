@@ -2,10 +2,9 @@
 
 import torch
 
+from caffe.indices import checked_indices
 from caffe.layer import Layer
 from caffe.proto import caffe_pb2
-
-_Param = caffe_pb2.LossParameter
 
 
 def class_indices(
@@ -17,13 +16,12 @@ def class_indices(
     Fails in `layer`'s name if another label is outside 0 to classes - 1.
     """
     index = label.detach().long()
-    valid = torch.ones_like(index, dtype=torch.bool) if ignore is None else index != ignore
-    if not index.is_meta:
-        wrong = index[valid & ((index < 0) | (index >= classes))]
-        if wrong.numel():
-            but = "" if ignore is None else f", or {ignore} to ignore"
-            layer.fail(f"label {int(wrong[0])}: expected 0 to {classes - 1}{but}")
-    return torch.where(valid, index, 0), valid
+    if ignore is None:
+        valid, hint = torch.ones_like(index, dtype=torch.bool), ""
+    else:
+        valid, hint = index != ignore, f", or {ignore} to ignore"
+    index = torch.where(valid, index, 0)
+    return checked_indices(layer, index, classes, "label", hint), valid
 
 
 def ignored(param: caffe_pb2.LossParameter | caffe_pb2.AccuracyParameter) -> int | None:
@@ -32,21 +30,24 @@ def ignored(param: caffe_pb2.LossParameter | caffe_pb2.AccuracyParameter) -> int
 
 
 def normalizer(
-    param: _Param, default: _Param.NormalizationMode, outer: int, valid: torch.Tensor
+    param: caffe_pb2.LossParameter,
+    default: caffe_pb2.LossParameter.NormalizationMode,
+    outer: int,
+    valid: torch.Tensor,
 ) -> torch.Tensor | int:
     """What a sum of costs is divided by, at least 1.
 
     FULL: the number of costs; VALID: of those not ignored; BATCH_SIZE: `outer`; NONE: 1. Without
     `normalization` the older `normalize` chooses VALID or BATCH_SIZE, and without both `default`.
     """
-    mode = default
+    modes, mode = caffe_pb2.LossParameter, default
     if param.HasField("normalization"):
         mode = param.normalization
     elif param.HasField("normalize"):
-        mode = _Param.VALID if param.normalize else _Param.BATCH_SIZE
-    if mode == _Param.VALID:
+        mode = modes.VALID if param.normalize else modes.BATCH_SIZE
+    if mode == modes.VALID:
         return valid.sum().clamp(min=1)
-    count = {_Param.FULL: valid.numel(), _Param.BATCH_SIZE: outer, _Param.NONE: 1}[mode]
+    count = {modes.FULL: valid.numel(), modes.BATCH_SIZE: outer, modes.NONE: 1}[mode]
     return max(1, count)
 
 

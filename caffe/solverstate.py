@@ -35,10 +35,7 @@ def load(path: str | os.PathLike) -> tuple[int, Path | None, list[np.ndarray]]:
     state = parse_binary(path, weights_pb2.State())
     if not state.HasField("iter"):
         raise CaffeError(f"{path}: no iteration in it (expected a .solverstate)")
-    try:
-        history = [blob_array(blob) for blob in state.history]
-    except CaffeError as error:
-        raise CaffeError(f"{path}: {error}") from None
+    history = [blob_array(blob, path) for blob in state.history]
     return state.iter, _find(state.learned_net, Path(path)), history
 
 

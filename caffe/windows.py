@@ -32,8 +32,7 @@ def window_field(
         if default is None:
             layer.fail(f"{field} must be given")
         values = [default]
-    values = values * axes if len(values) == 1 else values
     least = 0 if field == "pad" else 1
-    if len(values) != axes or min(values, default=least) < least:
-        layer.fail(f"expected {axes} {field} of at least {least}, got {values}")
-    return tuple(values)
+    if min(values) < least:
+        layer.fail(f"expected {field} of at least {least}, got {values}")
+    return tuple(layer.one_each(values, axes, field))

@@ -52,7 +52,7 @@ class Lines:
 def cycle(count: int, shuffle: bool, skip: int, rng: np.random.Generator) -> Iterator[int]:
     """0 to count - 1 over and over, in a new random order each time if `shuffle`.
 
-    The first round leaves out up to `skip` - 1 records at the front, as many as chance says.
+    The first round leaves out 0 to skip - 1 records at the front, as many as chance says.
     """
     start = int(rng.integers(skip)) if skip else 0
     while True:

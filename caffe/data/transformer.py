@@ -4,10 +4,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from caffe import caffemodel
+from caffe.caffemodel import read_blob
 from caffe.data.image import resize
 from caffe.errors import CaffeError
-from caffe.proto import caffe_pb2, weights_pb2
+from caffe.proto import caffe_pb2
 
 
 class Draw(NamedTuple):
@@ -93,11 +93,7 @@ class Transformer:
 
 def _read_mean(path: str) -> np.ndarray:
     """A mean image (H, W, C) from a binaryproto file."""
-    blob = caffemodel.parse_binary(path, weights_pb2.Blob())
-    try:
-        array = caffemodel.blob_array(blob)
-    except CaffeError as error:
-        raise CaffeError(f"{path}: {error}") from None
+    array = read_blob(path)
     if array.ndim == 4 and array.shape[0] == 1:
         array = array[0]
     if array.ndim != 3:

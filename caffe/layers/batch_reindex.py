@@ -2,8 +2,8 @@
 
 import torch
 
+from caffe.indices import checked_indices
 from caffe.layer import Layer
-from caffe.loss import class_indices
 from caffe.registry import register
 
 
@@ -21,5 +21,5 @@ class BatchReindex(Layer):
     def forward(self, x: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
         if index.dim() != 1:
             self.fail(f"expected an index (M), got {tuple(index.shape)}")
-        rows, _ = class_indices(self, index, x.shape[0])
+        rows = checked_indices(self, index.detach().long(), x.shape[0], "row")
         return x.index_select(0, rows)

@@ -25,10 +25,7 @@ class Crop(Layer):
             self.fail(f"expected bottoms with as many axes, got {bottom} and {reference}")
         self.axis = canonical_axis(self, param.axis, len(bottom))
         count = len(bottom) - self.axis
-        if len(param.offset) not in (0, 1, count):
-            self.fail(f"expected 0, 1 or {count} offset, got {len(param.offset)}")
-        given = list(param.offset) or [0]
-        self.offsets = given * count if len(given) == 1 else given
+        self.offsets = self.one_each(list(param.offset) or [0], count, "offset")
 
     def forward(self, x: torch.Tensor, reference: torch.Tensor) -> torch.Tensor:
         for axis, offset in enumerate(self.offsets, start=self.axis):

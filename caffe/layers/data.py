@@ -7,7 +7,7 @@ import numpy as np
 from caffe.data import database, datum
 from caffe.data.batch_layer import BatchLayer
 from caffe.data.transformer import Draw
-from caffe.proto.caffe_pb2 import DataParameter
+from caffe.proto import caffe_pb2
 from caffe.registry import register
 
 
@@ -18,7 +18,8 @@ class Data(BatchLayer):
     tops: data (N, C, H, W), the Datums' images, raw or encoded, after transform_param (see
     caffe/data/transformer.py); optionally label (N), the Datums' integers. Encoded images have as
     many channels as their file says, or 3 with `force_color`, 1 with `force_gray`.
-    `rand_skip`: start up to that many records later; `prefetch`: how many batches to load ahead.
+    `rand_skip`: start 0 to rand_skip - 1 records later, drawn by chance; `prefetch`: how many
+    batches to load ahead.
     Source: Caffe's DataLayer. LevelDB is not supported: convert_imageset writes LMDB, too.
     """
 
@@ -27,7 +28,7 @@ class Data(BatchLayer):
     def setup(self) -> None:
         self.param = param = self.layer_param.data_param
         self.refuse_moved(param, "data_param")
-        if param.backend != DataParameter.LMDB:
+        if param.backend != caffe_pb2.DataParameter.LMDB:
             self.fail(f"{param.source}: only backend: LMDB is supported; convert the LevelDB to it")
         self.batch_size, self.ahead = param.batch_size, max(1, param.prefetch)
         transform = self.layer_param.transform_param

@@ -4,7 +4,7 @@ import torch
 
 from caffe.filler import fill
 from caffe.layer import Layer, Shape
-from caffe.proto.caffe_pb2 import FillerParameter
+from caffe.proto import caffe_pb2
 from caffe.registry import register
 
 _LEGACY = ("num", "channels", "height", "width")
@@ -22,24 +22,20 @@ class DummyData(Layer):
     bottoms = 0
     tops = (1, None)
 
-    def _spread(self, values: list, what: str) -> list:
-        tops = len(self.layer_param.top)
-        if len(values) not in (1, tops):
-            self.fail(f"expected 1 or {tops} {what}, got {len(values)}")
-        return values * tops if len(values) == 1 else values
-
     def setup(self) -> None:
-        param = self.layer_param.dummy_data_param
+        param, tops = self.layer_param.dummy_data_param, len(self.layer_param.top)
         legacy = [list(getattr(param, axis)) for axis in _LEGACY]
         if bool(param.shape) == any(legacy):
             self.fail("expected either shape or num, channels, height and width")
         if param.shape:
-            shapes = [tuple(shape.dim) for shape in param.shape]
+            shapes: list[Shape] = [tuple(shape.dim) for shape in param.shape]
         else:
-            axes = [self._spread(sizes, axis) for sizes, axis in zip(legacy, _LEGACY, strict=True)]
+            pairs = zip(legacy, _LEGACY, strict=True)
+            axes = [self.one_each(sizes, tops, axis) for sizes, axis in pairs]
             shapes = list(zip(*axes, strict=True))
-        self.shapes = self._spread(shapes, "shape")
-        self.fillers = self._spread(list(param.data_filler) or [FillerParameter()], "data_filler")
+        self.shapes = self.one_each(shapes, tops, "shape")
+        fillers = list(param.data_filler) or [caffe_pb2.FillerParameter()]
+        self.fillers = self.one_each(fillers, tops, "data_filler")
 
     def top_shapes(self) -> list[Shape]:
         return self.shapes

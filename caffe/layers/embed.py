@@ -3,6 +3,7 @@
 import torch
 from torch.nn.functional import embedding
 
+from caffe.indices import checked_indices
 from caffe.layer import Layer, Shape
 from caffe.registry import register
 
@@ -26,10 +27,6 @@ class Embed(Layer):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         weight, *bias = self.weights
-        index = x.long()
-        if not x.is_meta and index.numel():
-            low, high = index.min().item(), index.max().item()
-            if low < 0 or high >= len(weight):
-                self.fail(f"expected indices in [0, {len(weight) - 1}], got {low} to {high}")
+        index = checked_indices(self, x.detach().long(), len(weight), "index")
         rows = embedding(index, weight)
         return rows + bias[0] if bias else rows

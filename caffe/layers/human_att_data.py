@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from caffe.data import image, image_list
-from caffe.data.batch_layer import BatchLayer
+from caffe.data import image
+from caffe.data.list_layer import ListLayer
 from caffe.data.transformer import Draw
 from caffe.errors import CaffeError
 from caffe.registry import register
@@ -14,7 +14,7 @@ _LARGEST_FACTOR = 16
 
 
 @register("HumanAttData")
-class HumanAttData(BatchLayer):
+class HumanAttData(ListLayer):
     """The next `batch_size` images of the list `source` with K = `att_num` labels, B = `bbox_num`
     boxes; lines "path y1..yK x1 y1 x2 y2 score ...", separated by blanks.
 
@@ -31,7 +31,6 @@ class HumanAttData(BatchLayer):
     def setup(self) -> None:
         self.param = param = self.layer_param.human_att_data_param
         transform = self.layer_param.transform_param
-        self.refuse_moved(param, "human_att_data_param")
         if transform.crop_size or transform.crop_height or transform.scale_factors:
             self.fail("transform_param: crops and scale_factors would not move the boxes along")
         if any(not 0 < factor <= _LARGEST_FACTOR for factor in param.scale_factors):
@@ -39,17 +38,12 @@ class HumanAttData(BatchLayer):
                 f"scale_factors: expected factors of height and width, above 0 and at most "
                 f"{_LARGEST_FACTOR} (480 of 672 is 0.714286), got {list(param.scale_factors)}"
             )
-        if bool(param.new_height) != bool(param.new_width):
-            self.fail("expected both new_height and new_width, or neither")
-        self.batch_size = param.batch_size
-        self.lines = image_list.Lines(param.source)
+        self.read_list(param, "human_att_data_param")
         super().setup()
 
     def records(self) -> Iterator[tuple[int, float]]:
-        factors, param = list(self.param.scale_factors) or [1.0], self.param
-        for count, index in enumerate(
-            image_list.cycle(len(self.lines), param.shuffle, param.rand_skip, self.rng)
-        ):
+        factors = list(self.param.scale_factors) or [1.0]
+        for count, index in enumerate(self.order()):
             if count % self.batch_size == 0:
                 factor = factors[self.rng.integers(len(factors))]
             yield index, factor
@@ -61,8 +55,7 @@ class HumanAttData(BatchLayer):
         index, factor = record
         path, labels, boxes = self._parse(self.lines[index][1])
         pixels = image.read(self.param.root_folder + path, self.param.is_color)
-        frame = (self.param.new_height, self.param.new_width)
-        height, width = frame if frame[0] else pixels.shape[:2]
+        height, width = self.size_of(pixels)
         _check_boxes(boxes, height, width)
         height, width = round(height * factor), round(width * factor)
         boxes[:, :4] *= np.float32(factor)

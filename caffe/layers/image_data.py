@@ -4,35 +4,30 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from caffe.data import image, image_list
-from caffe.data.batch_layer import BatchLayer
+from caffe.data import image
+from caffe.data.list_layer import ListLayer
 from caffe.data.transformer import Draw
-from caffe.proto.caffe_pb2 import ImageDataParameter
+from caffe.proto import caffe_pb2
 from caffe.registry import register
 
 
 @register("ImageData")
-class ImageData(BatchLayer):
+class ImageData(ListLayer):
     """The next `batch_size` images of the list `source`, lines "path label".
 
     tops: data (N, C, H, W), C = 3 (BGR) or 1, resized to `new_height`, `new_width` if given, then
     transform_param (see caffe/data/transformer.py); label (N), the integers of the list.
-    `shuffle`: a new order in every round; `rand_skip`: start up to that many lines later;
-    `root_folder` is put in front of every path as it stands.
+    `shuffle`: a new order in every round; `rand_skip`: start 0 to rand_skip - 1 lines later, drawn
+    by chance; `root_folder` is put in front of every path as it stands.
     Source: Caffe's ImageDataLayer. Raises CaffeError naming list and line for a bad line or image.
     """
 
     def setup(self) -> None:
         self.param = param = self.layer_param.image_data_param
-        self.refuse_moved(param, "image_data_param")
-        if param.label_type != ImageDataParameter.IMAGE:
+        if param.label_type != caffe_pb2.ImageDataParameter.IMAGE:
             self.fail("image_data_param.label_type: only IMAGE is supported, one label per image")
-        if bool(param.new_height) != bool(param.new_width):
-            self.fail("expected both new_height and new_width, or neither")
-        self.batch_size = param.batch_size
-        self.lines = [self._parse(*line) for line in image_list.Lines(param.source)]
-        if param.rand_skip > len(self.lines):
-            self.fail(f"expected rand_skip of at most {len(self.lines)} lines")
+        self.read_list(param, "image_data_param")
+        self.images = [self._parse(*line) for line in self.lines]
         super().setup()
 
     def _parse(self, place: str, line: str) -> tuple[str, str, float]:
@@ -43,14 +38,13 @@ class ImageData(BatchLayer):
             self.fail(f'{place}: expected "path label" with a whole number, got "{line}"')
 
     def records(self) -> Iterator[int]:
-        return image_list.cycle(len(self.lines), self.param.shuffle, self.param.rand_skip, self.rng)
+        return self.order()
 
     def where(self, record: int) -> str:
-        return self.lines[record][0]
+        return self.images[record][0]
 
     def load(self, record: int, draw: Draw) -> tuple[np.ndarray, ...]:
-        _, path, label = self.lines[record]
+        _, path, label = self.images[record]
         pixels = image.read(path, self.param.is_color)
-        if self.param.new_height:
-            pixels = image.resize(pixels, self.param.new_height, self.param.new_width)
+        pixels = image.resize(pixels, *self.size_of(pixels))
         return self.transformer(pixels, draw), np.array(label, np.float32)

@@ -2,10 +2,9 @@
 
 import torch
 
-from caffe import caffemodel
+from caffe.caffemodel import read_blob
 from caffe.layer import Layer, Shape
 from caffe.loss import at_least, class_indices
-from caffe.proto import weights_pb2
 from caffe.registry import register
 
 
@@ -31,8 +30,7 @@ class InfogainLoss(Layer):
         if len(bottom_shapes) == 2:
             if not param.source:
                 self.fail("expected a third bottom or infogain_loss_param.source")
-            blob = caffemodel.parse_binary(param.source, weights_pb2.Blob())
-            self.matrix = torch.tensor(caffemodel.blob_array(blob))
+            self.matrix = torch.tensor(read_blob(param.source))
 
     def forward(
         self, p: torch.Tensor, label: torch.Tensor, matrix: torch.Tensor | None = None

@@ -18,13 +18,11 @@ class Input(Layer):
     tops = (1, None)
 
     def setup(self) -> None:
-        count, tops = len(self.layer_param.input_param.shape), len(self.layer_param.top)
-        if count not in (1, tops):
-            self.fail(f"expected 1 or {tops} input_param.shape, got {count}")
+        shapes = [tuple(shape.dim) for shape in self.layer_param.input_param.shape]
+        self.shapes = self.one_each(shapes, len(self.layer_param.top), "input_param.shape")
 
     def top_shapes(self) -> list[Shape]:
-        shapes = [tuple(shape.dim) for shape in self.layer_param.input_param.shape]
-        return shapes * len(self.layer_param.top) if len(shapes) == 1 else shapes
+        return self.shapes
 
     def forward(self) -> tuple[torch.Tensor, ...]:
         raise NotImplementedError("the net reads Input tops from their blobs")

@@ -28,5 +28,5 @@ def test_names_what_does_not_fit():
     layer = make_layer(TEXT, (3, 2), (4,))
     with pytest.raises(caffe.CaffeError, match=r'"l".*expected an index \(M\), got \(4, 1\)'):
         layer.top_shapes((3, 2), (4, 1))
-    with pytest.raises(caffe.CaffeError, match="3: expected 0 to 2"):
+    with pytest.raises(caffe.CaffeError, match=r'"l" \(BatchReindex\): row 3: expected 0 to 2$'):
         layer.run(torch.zeros(3, 2), torch.tensor([3.0]), device=CPU)

@@ -40,9 +40,8 @@ def test_rows_and_gradient(fields):
 @pytest.mark.parametrize("value", [-1, 6])
 def test_index_outside(value):
     layer = make_layer(TEXT % "num_output:4 input_dim:6", (2,))
-    with pytest.raises(
-        caffe.CaffeError, match=r'layer "l" \(Embed\): expected indices in \[0, 5\]'
-    ):
+    pattern = rf'layer "l" \(Embed\): index {value}: expected 0 to 5'
+    with pytest.raises(caffe.CaffeError, match=pattern):
         layer.run(torch.tensor([float(value), 3.0]), device=CPU)
 
 

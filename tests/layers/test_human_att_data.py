@@ -25,9 +25,9 @@ def make(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     cv2.imwrite("a.png", np.repeat(IMAGE[:, :, None], 3, axis=2))
 
-    def make_net(transform="", param="batch_size:1", line="a.png 1 0 1 0 3 2 0.5"):
+    def make_net(transform="", param="batch_size:1", line="a.png 1 0 1 0 3 2 0.5", text=TEXT):
         (tmp_path / "list.txt").write_text(f"a.png 0 1 0 0 5 3 1\n\n{line}\n", encoding="utf-8")
-        return net_from_text(tmp_path, TEXT % (transform, param))
+        return net_from_text(tmp_path, text % (transform, param))
 
     return make_net
 
@@ -85,9 +85,17 @@ def test_names_the_line_of_the_list(make, line, message):
         ("transform_param{crop_size:3}", "batch_size:1", "crops and scale_factors"),
         ("", "batch_size:1 scale_factors:480", r"480 of 672 is 0.714286\), got \[480.0\]"),
         ("", "", "batch_size of at least 1, got 0"),
+        ("", "batch_size:1 rand_skip:3", "rand_skip of at most 2, the lines of list.txt, got 3"),
         ("", "batch_size:1 crop_size:4", "human_att_data_param.crop_size has no effect"),
     ],
 )
 def test_names_what_does_not_fit(make, transform, param, message):
     with pytest.raises(caffe.CaffeError, match=rf'layer "d" \(HumanAttData\): .*{message}'):
         make(transform, param)
+
+
+def test_resizes_to_both_sizes_or_neither(make):
+    net = make(text=TEXT.replace("new_height:4 new_width:6", ""))
+    assert net.forward()["data"].shape == (1, 3, 4, 6)
+    with pytest.raises(caffe.CaffeError, match="both new_height and new_width"):
+        make(text=TEXT.replace("new_width:6", ""))

@@ -94,7 +94,11 @@ def test_names_the_line_of_the_list(tmp_path, monkeypatch, line, message):
         ("", 'source:"list.txt" new_width:4', "both new_height and new_width"),
         ("", 'source:"list.txt" mirror:true', "image_data_param.mirror has no effect.*transform"),
         ("", 'source:"list.txt" batch_size:0', "batch_size of at least 1, got 0"),
-        ("", 'source:"list.txt" rand_skip:8', "rand_skip of at most 7"),
+        (
+            "",
+            'source:"list.txt" rand_skip:8',
+            "rand_skip of at most 7, the lines of list.txt, got 8",
+        ),
         ("", 'source:"list.txt" label_type:PIXEL', "label_type: only IMAGE"),
         ("transform_param{crop_height:2}", 'source:"list.txt"', 'layer "d".*crop_width'),
     ],

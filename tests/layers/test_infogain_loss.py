@@ -45,5 +45,10 @@ def test_names_what_does_not_fit(tmp_path):
         make_layer(TEXT % ("", ""), (2, 3), (2,))
     with pytest.raises(caffe.CaffeError, match=r"none.binaryproto: cannot read"):
         make_layer(TEXT % ("", 'source:"none.binaryproto"'), (2, 3), (2,))
+    blob = caffe_pb2.BlobProto(shape=caffe_pb2.BlobShape(dim=[3, 3]), data=[1.0, 2.0])
+    (tmp_path / "short.binaryproto").write_bytes(blob.SerializeToString())
+    message = r"short.binaryproto: a blob of shape \(3, 3\) holds 2 numbers"
+    with pytest.raises(caffe.CaffeError, match=message):
+        make_layer(TEXT % ("", f'source:"{tmp_path}/short.binaryproto"'), (2, 3), (2,))
     with pytest.raises(caffe.CaffeError, match="axis: not supported; put a Softmax"):
         make_layer(TEXT % ('bottom:"h"', "axis:1"), (2, 3), (2,), (3, 3))

@@ -39,3 +39,6 @@ def test_number_of_shapes(tmp_path):
         message = rf'layer "in" \(Input\): expected 1 or 3 input_param.shape, got {count}'
         with pytest.raises(caffe.CaffeError, match=message):
             net_from_text(tmp_path, text % shapes)
+    lone = 'layer{name:"in" type:"Input" top:"a" input_param{shape{dim:2} shape{dim:3}}}'
+    with pytest.raises(caffe.CaffeError, match=r"expected 1 input_param.shape, got 2"):
+        net_from_text(tmp_path, lone)
