@@ -29,7 +29,7 @@ demo: $(READY)
 	$(PY) data/make_proposals.py --set $(DEMO)/train $(PROPOSALS)
 	$(PY) data/make_proposals.py --set $(DEMO)/test $(PROPOSALS)
 	$(PY) tools/train.py pretrain --dataset demo
-	for seed in $(SEEDS); do \
+	@for seed in $(SEEDS); do \
 	    tools/train_wsddn.sh --dataset demo --seed $$seed && \
 	    $(PY) tools/train.py student --dataset demo --seed $$seed && \
 	    tools/distill.sh stage1 stage2 --dataset demo --seed $$seed || exit 1; \

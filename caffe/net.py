@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from caffe import caffemodel, graph
+from caffe import batching, caffemodel, graph
+from caffe.batching import Arrays
 from caffe.blob import Blob
 from caffe.device import current_device
 from caffe.errors import CaffeError
@@ -382,6 +383,26 @@ class Net:
         self._backward(first, last)
         names = list(self._layers[last].layer_param.bottom) if end is not None else self._inputs
         return {name: self._blobs[name].diff for name in [*names, *(diffs or [])]}
+
+    def forward_all(self, blobs: Iterable[str] | None = None, **kwargs: np.ndarray) -> Arrays:
+        """`forward` over any number of items in batches of the net's own size.
+
+        kwargs: an array for each input, items first. Returns outputs and `blobs` of all items.
+        """
+        return batching.forward_all(self, blobs, kwargs)
+
+    def forward_backward_all(
+        self,
+        blobs: Iterable[str] | None = None,
+        diffs: Iterable[str] | None = None,
+        **kwargs: np.ndarray,
+    ) -> tuple[Arrays, Arrays]:
+        """`forward` and `backward` over any number of items in batches of the net's own size.
+
+        kwargs: an array for each input and, for outputs that are no losses, their diffs. Returns
+        (outputs and `blobs`, input diffs and `diffs`) of all items.
+        """
+        return batching.forward_backward_all(self, blobs, diffs, kwargs)
 
     # -- weights -----------------------------------------------------------------------------------
 

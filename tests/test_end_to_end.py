@@ -2,8 +2,10 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -106,6 +108,25 @@ def test_more_iterations_resume_from_the_last_snapshot(data, runs, tmp_path):
     told = call("tools/train.py", "student", *here, "--iterations", 4, "--base-lr", 1, code=1)
     assert "started with other options (base_lr None -> 1.0)" in told
     assert told.count("\n") == 1
+
+
+def test_an_interrupt_writes_a_snapshot(data, runs, tmp_path):
+    command = [sys.executable, "tools/train.py", "student", "--dataset", "demo"]
+    command += ["--weights", runs / "pretrain" / "pretrain_iter_2.caffemodel"]
+    command += ["--runs", tmp_path, "--source", data / "train", "--batch-size", 4, "--display", 1]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    words = [str(word) for word in command]
+    log = tmp_path / "seed1" / "student" / "log.jsonl"
+    with subprocess.Popen(words, cwd=ROOT, env=environment, stderr=subprocess.PIPE) as run:
+        while run.poll() is None and not (log.exists() and log.read_text().count("\n") > 1):
+            time.sleep(0.1)
+        run.send_signal(signal.SIGINT)
+        _, told = run.communicate(timeout=60)
+    assert run.returncode == 130
+    assert b"the same command continues" in told
+    assert b"Traceback" not in told
+    last = json.loads(log.read_text().splitlines()[-1])["iter"]
+    assert (log.parent / f"student_iter_{last}.solverstate").is_file()
 
 
 def test_table_and_report(data, runs):

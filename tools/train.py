@@ -4,8 +4,9 @@
     python tools/train.py stage1 stage2 --dataset coco --gpu 0
 
 A stage reads models/<dataset>/<stage>/{train,solver}.prototxt and works in
-out/<dataset>/seed<k>/<stage>/: its own copy of both files, log.jsonl, snapshots. The same command
-continues after an interruption from the last snapshot, and passes over a stage that is complete.
+out/<dataset>/seed<k>/<stage>/: its own copy of both files, log.jsonl, snapshots. Ctrl-C
+writes a snapshot; the same command continues from the last one, and passes over a stage that is
+complete.
 tools/train_wsddn.sh and tools/distill.sh call it; they take the same options.
 """
 
@@ -16,6 +17,7 @@ import dataclasses
 import json
 import os
 import platform
+import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -164,7 +166,31 @@ def start_solver(stage: Stage, options: argparse.Namespace) -> tuple[caffe.SGDSo
 
 
 def _losses(net: caffe.Net) -> dict[str, float]:
-    return {name: float(net.blobs[name].data) for name in net.outputs if name.startswith("loss")}
+    """Each loss of the net, times its loss_weight."""
+    weights = net.blob_loss_weights
+    return {name: weights[name] * float(net.blobs[name].data) for name in weights if weights[name]}
+
+
+class Interrupt:
+    """While entered, SIGINT and SIGTERM only set `asked`, so that no step is cut in two."""
+
+    def __init__(self) -> None:
+        self.asked = False
+
+    def __enter__(self) -> Interrupt:
+        self._before = {
+            number: signal.signal(number, self._ask) for number in (signal.SIGINT, signal.SIGTERM)
+        }
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _ask(self, *_: object) -> None:
+        if self.asked:
+            raise KeyboardInterrupt
+        self.asked = True
 
 
 class Log:
@@ -225,22 +251,28 @@ def train(stage: Stage, options: argparse.Namespace) -> None:
     interval = read_solver(stage.name, options).display or 20
     log = Log(stage.folder, solver.iter, about(stage, options, batch_size))
     bar = tqdm(total=total, initial=solver.iter, unit="it", desc=f"{stage.name:8}", mininterval=1)
-    with bar:
-        while solver.iter < total:
-            solver.step(1)
-            losses = _losses(solver.net)
-            if not all(np.isfinite(value) for value in losses.values()):
-                raise UserError(
-                    f"{stage.name}: loss is {losses} at iteration {solver.iter}; lower --base-lr "
-                    "(the run's last snapshot is unharmed)"
-                )
-            log.add(losses)
+    with bar, Interrupt() as interrupt:
+        while solver.iter < total and not interrupt.asked:
+            _step(stage, solver, log)
             bar.update(1)
             if solver.iter % interval == 0 or solver.iter == total:
                 line = log.write(solver.iter, batch_size)
                 bar.set_postfix_str(f"loss {line['loss']:.4g}, {line['images_per_s']:.0f} images/s")
-    if run_files.iteration_of(run_files.last_state(stage.folder)) < total:
+    if run_files.iteration_of(run_files.last_state(stage.folder)) < solver.iter:
         solver.snapshot()
+    if solver.iter < total:
+        raise KeyboardInterrupt
+
+
+def _step(stage: Stage, solver: caffe.SGDSolver, log: Log) -> None:
+    solver.step(1)
+    losses = _losses(solver.net)
+    if not all(np.isfinite(value) for value in losses.values()):
+        raise UserError(
+            f"{stage.name}: loss is {losses} at iteration {solver.iter}; lower --base-lr "
+            "(the run's last snapshot is unharmed)"
+        )
+    log.add(losses)
 
 
 def _identity(stage: Stage, options: argparse.Namespace) -> dict:
