@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import resource
 import statistics
 import sys
@@ -22,6 +20,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from files import write_atomically
+from hardware import hardware
 from rich.console import Console
 from rich.table import Table
 from torch import nn
@@ -101,7 +100,7 @@ def roi_pooling_calls(models: Path) -> dict[str, Callable[[], object]]:
         twin.forward()
         twin.backward(roi_pool5=top)
 
-    return {"native operator": native, "numpy twin": numpy_twin}
+    return {"native": native, "numpy twin": numpy_twin}
 
 
 def _numpy_twin(features: np.ndarray, rois: np.ndarray) -> caffe.Net:
@@ -125,8 +124,8 @@ def _numpy_twin(features: np.ndarray, rois: np.ndarray) -> caffe.Net:
 
 
 BENCHES = (
-    ("VGG16 forward+backward, batch 4 at 224x224", vgg16_calls, 7, "ratio <= 1.05"),
-    ("RoI pooling forward+backward, 500 boxes", roi_pooling_calls, 5, "ratio <= 0.05"),
+    ("VGG16, 4x3x224x224", vgg16_calls, 7, "<= 1.05"),
+    ("RoI pooling, 500 boxes on 1x512x42x42", roi_pooling_calls, 5, "<= 0.05"),
 )
 
 
@@ -150,7 +149,7 @@ def measure(models: Path) -> dict:
 
 def show(results: dict, console: Console) -> None:
     """Print the results as a table."""
-    table = Table("bench", "ours", "rival", "ratio", "target")
+    table = Table("forward + backward", "ours", "rival", "ratio", "target")
     for name, row in results.items():
         ours = f"{row['ours']} {row['seconds'] * 1e3:.0f} ms"
         rival = f"{row['rival']} {row['rival_seconds'] * 1e3:.0f} ms"
@@ -167,7 +166,7 @@ def main() -> int:
     options = parser.parse_args()
     results = measure(options.models)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    about = f"{platform.machine()}, {os.cpu_count()} cores, torch {torch.__version__}"
+    about = f"{hardware()}, torch {torch.__version__}"
     record = {
         "date": time.strftime("%Y-%m-%d"),
         "hardware": about,

@@ -12,11 +12,7 @@ from __future__ import annotations
 import argparse
 import datetime
 import json
-import os
 import pathlib
-import platform
-import shutil
-import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -30,6 +26,7 @@ import table
 import test_cls
 from errors import USER_ERRORS, UserError
 from files import write_atomically
+from hardware import hardware
 from predictions import batches, predictions, read_net, start_net
 
 import caffe
@@ -222,21 +219,6 @@ def example(
             for row, scores in students.items()
         ],
     }
-
-
-def hardware() -> str:
-    """Processor, cores, memory, and the GPU where nvidia-smi names one."""
-    processor = platform.processor() or platform.machine()
-    information = pathlib.Path("/proc/cpuinfo")
-    if information.is_file():
-        names = [x for x in information.read_text().splitlines() if x.startswith("model name")]
-        processor = names[0].split(":", 1)[1].strip() if names else processor
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    parts = [processor, f"{os.cpu_count()} cores", f"{memory:.0f} GiB memory"]
-    if shutil.which("nvidia-smi"):
-        query = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
-        parts += subprocess.run(query, capture_output=True, text=True).stdout.splitlines()[:1]
-    return ", ".join(parts)
 
 
 def run_facts(logs: dict[str, dict[int, Log]], result: dict) -> list[tuple[str, list[str]]]:

@@ -15,8 +15,6 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-import os
-import platform
 import signal
 import sys
 import time
@@ -27,6 +25,7 @@ import numpy as np
 import run_files
 from errors import USER_ERRORS, UserError
 from google.protobuf import text_format
+from hardware import hardware
 from tqdm import tqdm
 
 import caffe
@@ -231,9 +230,7 @@ def about(stage: Stage, options: argparse.Namespace, batch_size: int) -> dict:
         "stage": stage.name,
         "command": " ".join(["tools/train.py", *sys.argv[1:]]),
         "started": time.strftime("%Y-%m-%d %H:%M:%S"),
-        "hardware": f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores"
-        if options.gpu is None
-        else f"GPU {options.gpu}",
+        "hardware": hardware(),
         "batch_size": batch_size,
         "weights": [str(path) for path in (*stage.weights, stage.teacher) if path],
     }

@@ -1,0 +1,24 @@
+"""What a figure was measured on."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import platform
+import shutil
+import subprocess
+
+
+def hardware() -> str:
+    """Processor, cores, memory, and the GPU where nvidia-smi names one."""
+    processor = platform.processor() or platform.machine()
+    information = pathlib.Path("/proc/cpuinfo")
+    if information.is_file():
+        names = [x for x in information.read_text().splitlines() if x.startswith("model name")]
+        processor = names[0].split(":", 1)[1].strip() if names else processor
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    parts = [processor, f"{os.cpu_count()} cores", f"{memory:.0f} GiB memory"]
+    if shutil.which("nvidia-smi"):
+        query = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
+        parts += subprocess.run(query, capture_output=True, text=True).stdout.splitlines()[:1]
+    return ", ".join(parts)
