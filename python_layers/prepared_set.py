@@ -12,6 +12,7 @@ Boxes are inclusive pixel corners in the image as stored. images_sha256 ties the
 
 import hashlib
 import json
+import os
 import pathlib
 
 import cv2
@@ -57,7 +58,8 @@ class PreparedSet:
         description = self.read_description()
         self.classes, self.counts = description["classes"], description["counts"]
         self.images_sha256 = description["images_sha256"]
-        self.image_root = self.folder / description["image_root"]
+        root = self.folder / description["image_root"]
+        self.image_root = pathlib.Path(os.path.normpath(root))
         text = (self.folder / "images.txt").read_bytes()
         if hashlib.sha256(text).hexdigest() != self.images_sha256:
             raise DataError(f"{self.folder / 'images.txt'}: not the list of set.json; {AGAIN}")
