@@ -2,7 +2,6 @@
 
 import collections
 import concurrent.futures
-import json
 import logging
 
 import cv2
@@ -11,6 +10,7 @@ import numpy as np
 import caffe
 from python_layers.array_file import DataError
 from python_layers.boxes import mirror_boxes, scale_boxes
+from python_layers.param_str import read_param_str
 from python_layers.prepared_set import PreparedSet
 
 PADDING = -1e4  # added to a class score before the softmax over boxes: exp() of it is exactly 0
@@ -34,22 +34,16 @@ SHUFFLE, SCALE, MIRROR = range(3)  # one stream of random numbers for each kind 
 
 def read_options(text, tops):
     """The options of a param_str with the defaults filled in, or a DataError that names the key."""
-    try:
-        given = dict(json.loads(text))
-    except (ValueError, TypeError):
-        raise DataError(f"ProposalData: param_str: expected a JSON object, got {text!r}") from None
-    options = {**DEFAULTS, **given}
+    options = read_param_str("ProposalData", text, **DEFAULTS)
 
     def expect(key, good, wanted):
         if not good:
             raise DataError(f"ProposalData: param_str: {key}: expected {wanted}, got "
-                            f"{options.get(key)!r}")  # fmt: skip
+                            f"{options[key]!r}")  # fmt: skip
 
     def natural(value, least):
         return isinstance(value, int) and not isinstance(value, bool) and value >= least
 
-    for key in given:
-        expect(key, key in DEFAULTS, f"one of the keys {sorted(DEFAULTS)}")
     expect("source", isinstance(options["source"], str), "the folder of a prepared set")
     least = {"batch_size": 1, "boxes": 1 if tops > 2 else 0, "seed": 0, "start": 0, "workers": 1}
     for key, value in least.items():
@@ -61,7 +55,8 @@ def read_options(text, tops):
     scales, mean = options["scales"], options["mean"]
     good = isinstance(scales, list) and scales and all(natural(s, 1) for s in scales)
     expect("scales", good, "a list of sides in pixels, such as [480, 576, 672]")
-    expect("mean", isinstance(mean, list) and len(mean) == 3, "three numbers: blue, green, red")
+    good = isinstance(mean, list) and [type(m) in (int, float) for m in mean] == [True] * 3
+    expect("mean", good, "three numbers: blue, green, red")
     return options
 
 
@@ -167,7 +162,7 @@ class ProposalData(caffe.Layer):
                 frame of `data`; B rows per image, best box first
       roi_mask  (N, B): 0 for a box, -1e4 for a padding row, which is `n 0 0 0 0 0`; added to the
                 detection scores it makes the row's softmax weight exactly 0
-    An image without proposals gets one box, the whole image, with score 0.
+    An image without proposals gets one box, the whole image, whose stored score is 0.
 
     param_str, a JSON object:
       source      folder of the prepared set                            (required)
@@ -183,7 +178,8 @@ class ProposalData(caffe.Layer):
       score       "one": every box has score 1; "proposal": the stored score ("proposal")
       on_error    "skip": an unreadable image is replaced by the next one, with a warning ("fail")
     After the last image the layer goes on with the first: test nets leave mirror and shuffle off
-    and name one scale. Errors: DataError, a ValueError, at the forward pass of the mini-batch.
+    and name one scale. Errors: DataError, a ValueError, for options and files of the set at
+    once, for images at the forward pass of their mini-batch.
 
     Source: data layer of the released nets (HumanAttData with WsdRoigen), scales and mean as there.
     """

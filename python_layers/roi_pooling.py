@@ -1,28 +1,33 @@
 """RoI max pooling in numpy: the twin of the native layer `ROIPooling`."""
 
-import json
-
 import numpy as np
 
 import caffe
+from python_layers.array_file import DataError
+from python_layers.param_str import read_param_str
+
+POOLING_DEFAULTS = {"spatial_scale": 1.0, "score_scale": 1.0, "score_bias": 0.0}
 
 
 def checked_rois(rois, images=None, columns=(5, 6)):
     """rois (R, 6): image index, x1, y1, x2, y2 (input pixels, inclusive), score; or (R, 5) without.
 
-    Returns them; raises ValueError naming the first row that cannot be one.
+    Returns them; raises DataError, a ValueError, naming the first row that cannot be one. `images`
+    bounds the image index, `columns` are the numbers of columns that will do.
     """
     if rois.ndim != 2 or rois.shape[1] not in columns:
-        raise ValueError(f"rois: expected (R, 5) or (R, 6) (here {columns}), got {rois.shape}")
+        wanted = " or ".join(f"(R, {number})" for number in columns)
+        raise DataError(f"rois: expected {wanted}, got {rois.shape}")
     index = rois[:, 0]
     good = (np.abs(rois) <= 2.0**24).all(axis=1) & (index >= 0) & (index == np.floor(index))
     if images is not None:
         good &= index < images
     if not good.all():
         bad = int(np.flatnonzero(~good)[0])
-        raise ValueError(
+        known = "0, 1, ..." if images is None else f"of {images} images"
+        raise DataError(
             f"rois row {bad}: expected finite numbers up to 2^24 and an image index "
-            f"(of {images or 'some'} images), got {rois[bad]}"
+            f"{known}, got {rois[bad]}"
         )
     return rois
 
@@ -86,12 +91,14 @@ class ROIPooling(caffe.Layer):
     top: (R, C, pooled_h, pooled_w). An empty bin gives 0. No gradient to rois.
     param_str: JSON with pooled_h, pooled_w and, where the defaults do not serve, spatial_scale (1),
     score_scale (1), score_bias (0).
-    Raises ValueError naming the row of an impossible box.
+    Raises DataError, a ValueError, naming the row of an impossible box or a wrong key of param_str.
     """
 
     def setup(self, bottom, top):
-        self.pooled_h, self.pooled_w, self.scale, self.score_scale, self.score_bias = _parameters(
-            **json.loads(self.param_str)
+        grid = {"pooled_h": None, "pooled_w": None}
+        options = read_param_str("ROIPooling", self.param_str, **grid, **POOLING_DEFAULTS)
+        self.pooled_h, self.pooled_w, self.scale, self.score_scale, self.score_bias = (
+            options.values()
         )
 
     def reshape(self, bottom, top):
@@ -108,7 +115,3 @@ class ROIPooling(caffe.Layer):
         if propagate_down[0]:
             bottom[0].diff[...] = 0
             scatter(top[0].diff * self.factor, self.place, bottom[1].data, bottom[0].diff)
-
-
-def _parameters(pooled_h, pooled_w, spatial_scale=1.0, score_scale=1.0, score_bias=0.0):
-    return pooled_h, pooled_w, spatial_scale, score_scale, score_bias

@@ -1,14 +1,15 @@
 """RoISelection: the proposals R'_n that stage 1 compares, and their weights s'."""
 
-import json
-
 import numpy as np
 
 import caffe
+from python_layers.array_file import DataError
 from python_layers.boxes import overlaps, scale_boxes
+from python_layers.param_str import read_param_str
 from python_layers.roi_pooling import checked_rois
 
 OBJECTNESS = {"max": np.max, "sum": np.sum}
+DEFAULTS = {"nms_iou": 0.5, "top": 50, "objectness": "max"}
 
 
 def select(boxes, scores, nms_iou, top):
@@ -37,20 +38,21 @@ class RoISelection(caffe.Layer):
     or the sum over classes of S. An image has at least one row: without any real box it is the
     whole image, s' = 1.
     param_str: JSON, may have nms_iou (0.5), top (50), objectness ("max" or "sum").
-    Propagates no gradient. Raises ValueError for shapes, rows or options that do not fit.
+    Propagates no gradient. Raises DataError, a ValueError, for shapes, rows or options that do not
+    fit.
     """
 
     def setup(self, bottom, top):
         if (len(bottom), len(top)) != (5, 2):
-            raise ValueError(
+            raise DataError(
                 f"RoISelection: expected 5 bottoms, 2 tops, got {len(bottom)}, {len(top)}"
             )
-        self.nms_iou, self.top, self.objectness = _parameters(**json.loads(self.param_str or "{}"))
+        self.nms_iou, self.top, self.objectness = read_options(self.param_str)
 
     def reshape(self, bottom, top):
         rois, scores, mask = (tuple(blob.shape) for blob in bottom[:3])
         if len(mask) != 2 or rois != (mask[0] * mask[1], 6) or scores[:1] != rois[:1]:
-            raise ValueError(
+            raise DataError(
                 f"RoISelection: expected rois (N*B, 6), S (N*B, K), roi_mask (N, B), got {rois}, "
                 f"{scores}, {mask}"
             )
@@ -62,9 +64,9 @@ class RoISelection(caffe.Layer):
         images, boxes = mask.shape
         checked_rois(rois, images, columns=(6,))
         if not np.array_equal(rois[:, 0], np.repeat(np.arange(images), boxes)):
-            raise ValueError("RoISelection: expected rois image after image, as many rows each")
+            raise DataError("RoISelection: expected rois image after image, as many rows each")
         if not np.isfinite(scores).all():
-            raise ValueError(f"RoISelection: S row {_first_bad(scores)}: expected finite numbers")
+            raise DataError(f"RoISelection: S row {_first_bad(scores)}: expected finite numbers")
         objectness = OBJECTNESS[self.objectness](scores.reshape(images, boxes, -1), axis=2)
         size, size_student = (d.shape[:1:-1] for d in (data, data_student))
         rows = [
@@ -99,10 +101,13 @@ def _first_bad(scores):
     return int(np.flatnonzero(~np.isfinite(scores).all(axis=1))[0])
 
 
-def _parameters(nms_iou=0.5, top=50, objectness="max"):
-    if not 0 <= nms_iou <= 1 or top < 1 or objectness not in OBJECTNESS:
-        raise ValueError(
-            f"RoISelection: expected nms_iou in 0..1, top >= 1, objectness of {list(OBJECTNESS)}, "
-            f"got {nms_iou}, {top}, {objectness!r}"
+def read_options(text):
+    """(nms_iou, top, objectness) of a param_str, or a DataError that names them."""
+    nms_iou, top, objectness = read_param_str("RoISelection", text, **DEFAULTS).values()
+    iou_fits = isinstance(nms_iou, int | float) and 0 <= nms_iou <= 1
+    if not iou_fits or not isinstance(top, int) or top < 1 or objectness not in [*OBJECTNESS]:
+        raise DataError(
+            "RoISelection: expected nms_iou in 0..1, an integer top >= 1, objectness of "
+            f"{[*OBJECTNESS]}, got {nms_iou!r}, {top!r}, {objectness!r}"
         )
     return nms_iou, top, objectness

@@ -1,11 +1,10 @@
 """RoI max pooling with several grids, in numpy: the twin of `ROISpatialPyramidPooling`."""
 
-import json
-
 import numpy as np
 
 import caffe
-from python_layers.roi_pooling import checked_rois, factors, pool, scatter
+from python_layers.param_str import read_param_str
+from python_layers.roi_pooling import POOLING_DEFAULTS, checked_rois, factors, pool, scatter
 
 
 class ROISpatialPyramidPooling(caffe.Layer):
@@ -15,13 +14,14 @@ class ROISpatialPyramidPooling(caffe.Layer):
     top: (R, C * sum of bins^2), level after level, each in C, h, w order. No gradient to rois.
     param_str: JSON with bins (a list) and, where the defaults do not serve, spatial_scale (1),
     score_scale (1), score_bias (0).
-    Raises ValueError naming the row of an impossible box.
+    Raises DataError, a ValueError, naming the row of an impossible box or a wrong key of param_str.
     """
 
     def setup(self, bottom, top):
-        self.bins, self.scale, self.score_scale, self.score_bias = _parameters(
-            **json.loads(self.param_str)
+        options = read_param_str(
+            "ROISpatialPyramidPooling", self.param_str, bins=None, **POOLING_DEFAULTS
         )
+        self.bins, self.scale, self.score_scale, self.score_bias = options.values()
 
     def reshape(self, bottom, top):
         self.widths = [bottom[0].shape[1] * b * b for b in self.bins]
@@ -46,7 +46,3 @@ class ROISpatialPyramidPooling(caffe.Layer):
         diffs = np.split(top[0].diff * self.factor, np.cumsum(self.widths)[:-1], axis=1)
         for diff, place in zip(diffs, self.places, strict=True):
             scatter(diff.reshape(place.shape), place, bottom[1].data, bottom[0].diff)
-
-
-def _parameters(bins, spatial_scale=1.0, score_scale=1.0, score_bias=0.0):
-    return bins, spatial_scale, score_scale, score_bias

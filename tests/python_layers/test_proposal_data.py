@@ -203,6 +203,7 @@ def identify_present(source, batch):
         ({"score": "two"}, r"score: expected one of \('proposal', 'one'\), got 'two'"),
         ({"on_error": "stop"}, "on_error: expected one of"),
         ({"mean": [1, 2]}, r"mean: expected three numbers: blue, green, red, got \[1, 2\]"),
+        ({"mean": [1, 2, "3"]}, r"mean: expected three numbers: blue, green, red, got \[1, 2, '3'"),
         ({"sacles": [40]}, r"sacles: expected one of the keys \['batch_size', .*got \[40\]"),
         ({"source": "nowhere"}, r"nowhere/set\.json: no such file: expected a prepared set"),
     ],

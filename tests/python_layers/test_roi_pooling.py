@@ -50,3 +50,9 @@ def test_names_the_row_of_an_impossible_box(tmp_path, bad, text):
     net = python_net(tmp_path, bottoms, "roi_pooling", "ROIPooling", options)
     with pytest.raises(ValueError, match=f"rois row 3: .*{text}"):
         net.forward()
+
+
+def test_names_a_missing_option(tmp_path):
+    bottoms = {"x": np.zeros((2, 3, 7, 5)), "rois": np.zeros((4, 6))}
+    with pytest.raises(ValueError, match="ROIPooling: param_str: pooled_w: expected a value"):
+        python_net(tmp_path, bottoms, "roi_pooling", "ROIPooling", {"pooled_h": 2})

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+from python_layers.array_file import DataError
 from python_layers.roi_selection import select
 from tests.layer_checks import net_from_text
 
@@ -106,10 +107,18 @@ def test_names_what_cannot_be(tmp_path, blob, place, value, text):
         net.forward()
 
 
-@pytest.mark.parametrize("options", [{"top": 0}, {"nms_iou": 2}, {"objectness": "mean"}])
+@pytest.mark.parametrize(
+    "options",
+    [{"top": 0}, {"top": 2.5}, {"nms_iou": 2}, {"nms_iou": "1"}, {"objectness": "mean"}],
+)
 def test_names_options_that_cannot_work(tmp_path, options):
-    with pytest.raises(ValueError, match=r"nms_iou in 0\.\.1, top >= 1, objectness"):
+    with pytest.raises(DataError, match=r"nms_iou in 0\.\.1, an integer top >= 1, objectness"):
         selection_net(tmp_path, **options)
+
+
+def test_names_an_unknown_option(tmp_path):
+    with pytest.raises(DataError, match=r"RoISelection: param_str: topp: expected one of .*got 3"):
+        selection_net(tmp_path, topp=3)
 
 
 def test_names_shapes_that_do_not_fit(tmp_path):
