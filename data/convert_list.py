@@ -10,7 +10,7 @@ import argparse
 import pathlib
 
 import numpy as np
-from prepared import image_sizes, run_tool, write_proposals, write_set
+from prepared import image_sizes, read_text, run_tool, write_proposals, write_set
 from tqdm import tqdm
 
 from python_layers.array_file import DataError, atomic_file
@@ -38,10 +38,9 @@ def parse_line(line, labels, where):
 
 def read_lines(path, labels):
     """The lines of a list, parsed; empty lines are passed over but counted."""
-    with open(path) as file:
-        for number, line in enumerate(tqdm(file, "lines", unit="line"), 1):
-            if line.strip():
-                yield f"{path}:{number}", *parse_line(line, labels, f"{path}:{number}")
+    for number, line in enumerate(tqdm(read_text(path).split("\n"), "lines", unit="line"), 1):
+        if line.strip():
+            yield f"{path}:{number}", *parse_line(line, labels, f"{path}:{number}")
 
 
 def import_list(path, images, classes, out, frame):
@@ -82,6 +81,7 @@ def export_list(path, folder, frame):
 
 
 def frame_size(text):
+    """An argparse type: (width, height) of `WIDTHxHEIGHT`."""
     try:
         width, height = (int(part) for part in text.split("x"))
     except ValueError:
@@ -92,10 +92,16 @@ def frame_size(text):
 
 
 def class_names(text):
-    """The names in a file, one per line; or for a number K the names 1..K."""
-    if text.isdigit():
+    """The names in a file, one per line; or for a number K the names 1..K.
+
+    DataError for a blank line before the last name, or no name at all.
+    """
+    if text.isdecimal():
         return [str(number) for number in range(1, int(text) + 1)]
-    return pathlib.Path(text).read_text().split("\n")[:-1]
+    names = [name.strip() for name in read_text(text).rstrip().split("\n")]
+    if "" in names:
+        raise DataError(f"{text}:{names.index('') + 1}: expected the name of a class, got none")
+    return names
 
 
 def main(argv):

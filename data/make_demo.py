@@ -17,10 +17,10 @@ import json
 import math
 import multiprocessing
 import pathlib
-import sys
 
 import cv2
 import numpy as np
+from prepared import natural, run_tool, start_worker
 from pycocotools import mask as coco_mask
 from tqdm import tqdm
 
@@ -33,9 +33,7 @@ REFERENCE_SIZE = 192  # the scene size in which the radii below are given
 RADII = (8, 34)
 MIN_VISIBLE = 0.55
 FREQUENCY_DECAY = 0.85  # each class is this much rarer than the one before it
-PARTNER_PROBABILITY = (
-    0.4  # that an object is followed by one of its class's partner (0-1, 2-3, ...)
-)
+PARTNER_PROBABILITY = 0.4  # that the next object is of the class's partner (0-1, 2-3, ...)
 SPLITS = ("train", "test")
 
 
@@ -160,9 +158,8 @@ def add_clutter(canvas, rng, count):
             bumps = star(6, 1.0) * rng.uniform(0.35, 1.0, (12, 1))
             paint(canvas, place([bumps], rng, centre, radius * 0.7), rng)
         else:
-            outline = place([SHAPES[CLASSES[rng.integers(len(CLASSES))]][0]], rng, centre, radius)[
-                0
-            ]
+            shape = SHAPES[CLASSES[rng.integers(len(CLASSES))]]
+            [outline] = place(shape[:1], rng, centre, radius)
             start, length = rng.integers(len(outline)), max(2, len(outline) // 3)
             piece = np.roll(outline, -start, axis=0)[:length]
             cv2.polylines(canvas, [piece], False, colour, thickness)
@@ -314,25 +311,18 @@ def make_split(pool, out, split, scenes, objects, size, seed):
 def make_demo(out, options, workers=None):
     """Make the whole set under the folder `out`; returns False if it was already there."""
     manifest = out / "manifest.json"
-    wanted = {"version": VERSION, **options}
-    if manifest.exists() and json.loads(manifest.read_text()) == wanted:
+    wanted = json.dumps({"version": VERSION, **options}, indent=1).encode()
+    if manifest.is_file() and manifest.read_bytes() == wanted:
         return False
     manifest.unlink(missing_ok=True)
     objects = {"train": options["objects"], "test": max(1, options["objects"] // 10)}
-    with multiprocessing.Pool(workers, cv2.setNumThreads, (1,)) as pool:
+    with multiprocessing.Pool(workers, start_worker) as pool:
         for split in SPLITS:
             make_split(
                 pool, out, split, options[split], objects[split], options["size"], options["seed"]
             )
-    write(manifest, json.dumps(wanted, indent=1).encode())
+    write(manifest, wanted)
     return True
-
-
-def natural(text, least=1):
-    value = int(text)
-    if value < least:
-        raise argparse.ArgumentTypeError(f"expected an integer >= {least}, got {value}")
-    return value
 
 
 def parse_arguments(argv):
@@ -342,23 +332,20 @@ def parse_arguments(argv):
     )
     add = parser.add_argument
     add("--out", type=pathlib.Path, default="data/demo", help="folder to write into")
-    add("--train", type=natural, default=3000, help="training scenes")
-    add("--test", type=natural, default=1000, help="test scenes")
-    add("--objects", type=natural, default=12000, help="single-object training images")
-    add("--size", type=functools.partial(natural, least=64), default=192, help="scene side, pixels")
-    add("--seed", type=functools.partial(natural, least=0), default=0, help="random seed")
+    add("--train", type=natural(1), default=3000, help="training scenes")
+    add("--test", type=natural(1), default=1000, help="test scenes")
+    add("--objects", type=natural(1), default=12000, help="single-object training images")
+    add("--size", type=natural(64), default=192, help="scene side, pixels")
+    add("--seed", type=natural(0), default=0, help="random seed")
     return parser.parse_args(argv)
 
 
-def main(argv=None):
+def main(argv):
     options = vars(parse_arguments(argv))
     out = options.pop("out")
-    try:
-        made = make_demo(out, options)
-    except OSError as error:
-        sys.exit(f"make_demo: cannot write the data set to {out}: {error}")
+    made = make_demo(out, options)
     print(f"{out}: {'made' if made else 'already complete, nothing to do'}")
 
 
 if __name__ == "__main__":
-    main()
+    run_tool(main)

@@ -12,11 +12,10 @@ import multiprocessing
 import os
 import pathlib
 import shutil
-import signal
 
 import cv2
 import numpy as np
-from prepared import run_tool, write_proposals
+from prepared import natural, run_tool, start_worker, write_proposals
 from proposals import edge_boxes, selective_search
 from tqdm import tqdm
 
@@ -31,10 +30,14 @@ RECALL_BOXES = (16, 64, 200, 500)
 RECALL_IOUS = (0.5, 0.7)
 
 
-def start_worker():
-    """The parent handles Ctrl-C, and one process per core is enough parallelism."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    cv2.setNumThreads(1)
+def read_forest(path):
+    """The structured forest in a file; DataError if OpenCV finds none in it."""
+    try:
+        return cv2.ximgproc.createStructuredEdgeDetection(str(path))
+    except cv2.error:
+        raise DataError(
+            f"{path}: expected a structured forest of OpenCV's ximgproc (model.yml.gz)"
+        ) from None
 
 
 def proposer(settings, model):
@@ -43,8 +46,7 @@ def proposer(settings, model):
         return selective_search
     if settings["method"] == "selective-search-fast":
         return functools.partial(selective_search, spaces=(cv2.COLOR_BGR2Lab,))
-    detector = cv2.ximgproc.createStructuredEdgeDetection(str(model)) if model else None
-    return functools.partial(edge_boxes, model=detector)
+    return functools.partial(edge_boxes, model=read_forest(model) if model else None)
 
 
 def propose(method, image, settings):
@@ -127,6 +129,7 @@ def recall(prepared, limit):
 
 
 def print_recall(folder):
+    """Print the recall of the best RECALL_BOXES, and of all, against the set's ground truth."""
     prepared = PreparedSet(folder)
     stored = prepared.boxes_stored
     if not sum(len(prepared.truth(index)) for index in range(len(prepared))):
@@ -137,22 +140,16 @@ def print_recall(folder):
         print(f"{folder}: recall of the best {limit} boxes: {text}")
 
 
-def natural(text):
-    if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"expected a positive integer, got {text!r}")
-    return int(text)
-
-
 def main(argv):
     parser = argparse.ArgumentParser(
         description=__doc__.splitlines()[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
     parser.add_argument("--set", required=True, help="folder of the prepared set")
-    parser.add_argument("--boxes", type=natural, default=500, help="boxes stored per image")
+    parser.add_argument("--boxes", type=natural(1), default=500, help="boxes stored per image")
     parser.add_argument("--method", choices=METHODS, default=METHODS[0], help="see data/README.md")
     parser.add_argument("--model", help="structured forest for edgeboxes (model.yml.gz)")
-    parser.add_argument("--max-side", type=natural, help="search on images shrunk to this side")
-    parser.add_argument("--workers", type=natural, default=os.cpu_count(), help="processes")
+    parser.add_argument("--max-side", type=natural(1), help="search on images shrunk to this side")
+    parser.add_argument("--workers", type=natural(1), default=os.cpu_count(), help="processes")
     parser.add_argument("--evaluate", action="store_true", help="print the recall, too")
     options = parser.parse_args(argv)
     if options.model and options.method != "edgeboxes":

@@ -32,9 +32,11 @@ def read_annotations(path):
                 absent = [name for name in ("id", *names) if name not in entry]
                 if absent:
                     raise DataError(f"{path}: {kind}: id {entry.get('id')}: no {absent[0]!r}")
-    except (ValueError, KeyError, AssertionError, TypeError) as error:
-        if isinstance(error, DataError):
-            raise
+    except DataError:
+        raise
+    except KeyError as error:
+        raise DataError(f"{path}: expected COCO instance annotations, got no {error}") from None
+    except (ValueError, AssertionError, TypeError) as error:
         raise DataError(f"{path}: expected COCO instance annotations, got: {error}") from None
     for annotation in coco.dataset["annotations"]:
         for key, known in (("image_id", coco.imgs), ("category_id", coco.cats)):
@@ -47,9 +49,15 @@ def read_annotations(path):
 
 def inclusive_box(annotation, width, height, path):
     """[x1, y1, x2, y2] of a COCO box x, y, width, height, in inclusive pixel corners."""
-    x, y, w, h = annotation["bbox"]
+    try:
+        x, y, w, h = (float(value) for value in annotation["bbox"])
+    except (TypeError, ValueError):
+        raise DataError(
+            f"{path}: annotation {annotation['id']}: expected a box x y width height, "
+            f"got {annotation['bbox']!r}; correct it or leave it out"
+        ) from None
     over = max(-x, -y, x + w - width, y + h - height)
-    if over > BOX_TOLERANCE or w < 0 or h < 0:
+    if not over <= BOX_TOLERANCE or w < 0 or h < 0:  # "not": a nan is no box either
         raise DataError(
             f"{path}: annotation {annotation['id']}: expected a box x y width height inside "
             f"{width}x{height}, got {x:g} {y:g} {w:g} {h:g}; correct it or leave it out"

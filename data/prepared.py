@@ -1,12 +1,15 @@
-"""Write prepared data sets, read by python_layers/prepared_set.py: what the tools here share."""
+"""What the tools here share: options, and writing the sets of python_layers/prepared_set.py."""
 
+import argparse
 import concurrent.futures
 import hashlib
 import json
 import os
 import pathlib
+import signal
 import sys
 
+import cv2
 import numpy as np
 from tqdm import tqdm
 
@@ -23,6 +26,32 @@ def run_tool(main):
         sys.exit(f"{pathlib.Path(sys.argv[0]).name}: error: {error}")
     except KeyboardInterrupt:
         sys.exit(f"{pathlib.Path(sys.argv[0]).name}: interrupted")
+
+
+def start_worker():
+    """Start a worker process: its parent handles Ctrl-C, and a process per core is enough."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    cv2.setNumThreads(1)
+
+
+def natural(least):
+    """An argparse type: an integer >= least."""
+
+    def parse(text):
+        if not text.isdecimal() or int(text) < least:
+            raise argparse.ArgumentTypeError(f"expected an integer >= {least}, got {text!r}")
+        return int(text)
+
+    return parse
+
+
+def read_text(path):
+    """The text of a UTF-8 file; DataError for another encoding."""
+    try:
+        return pathlib.Path(path).read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        raise DataError(f"{path}:{line}: expected text in UTF-8; convert the file") from None
 
 
 def image_size(path):

@@ -43,6 +43,7 @@ def box_sums(values, boxes):
 
 
 def areas(boxes):
+    """Pixels (n,) in each box (n, 4) of inclusive corners."""
     return (boxes[:, 2:] - boxes[:, :2] + 1).prod(axis=1)
 
 

@@ -73,6 +73,23 @@ def test_mistakes_are_named_by_line(tmp_path, line, message):
         convert_list.main([*source, "--classes", "3", "--set", str(tmp_path / "set")])
 
 
+def test_the_last_class_needs_no_end_of_line(tmp_path):
+    path = tmp_path / "names.txt"
+    for content in (b"cat\ndog\neel", b"cat\r\ndog \r\neel\r\n\r\n"):
+        path.write_bytes(content)
+        assert convert_list.class_names(str(path)) == ["cat", "dog", "eel"]
+    path.write_text("cat\n\neel\n")
+    with pytest.raises(DataError, match=r"names\.txt:2: expected the name of a class, got none"):
+        convert_list.class_names(str(path))
+
+
+def test_a_list_in_another_encoding_is_named_by_line(tmp_path):
+    (tmp_path / "list.txt").write_bytes("0.png 1 0 0\né.png 1 0 0\n".encode("latin-1"))
+    source = ["--import-list", str(tmp_path / "list.txt"), "--images", str(tmp_path)]
+    with pytest.raises(DataError, match=r"list\.txt:2: expected text in UTF-8"):
+        convert_list.main([*source, "--classes", "3", "--set", str(tmp_path / "set")])
+
+
 def test_options_and_names_that_cannot_work(tmp_path, capsys):
     with pytest.raises(SystemExit):
         convert_list.main(["--import-list", "x", "--set", "y"])

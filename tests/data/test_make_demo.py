@@ -2,6 +2,9 @@
 
 import collections
 import json
+import pathlib
+import subprocess
+import sys
 
 import cv2
 import make_demo
@@ -113,8 +116,22 @@ def test_command_line(tmp_path, capsys):
 def test_user_mistakes_are_one_line(tmp_path, capsys):
     with pytest.raises(SystemExit):
         make_demo.main(["--train", "0"])
-    assert "expected an integer >= 1, got 0" in capsys.readouterr().err
+    assert "expected an integer >= 1, got '0'" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        make_demo.main(["--size", "big"])
+    assert "expected an integer >= 64, got 'big'" in capsys.readouterr().err
     blocked = tmp_path / "file"
     blocked.write_text("")
-    with pytest.raises(SystemExit, match=r"make_demo: cannot write .*file"):
-        make_demo.main(["--out", str(blocked / "demo"), "--train", "1"])
+    command = [sys.executable, make_demo.__file__, "--out", str(blocked / "demo"), "--train", "1"]
+    root = pathlib.Path(make_demo.__file__).parents[1]
+    run = subprocess.run(command, capture_output=True, text=True, cwd=root, check=False)
+    assert run.returncode == 1
+    assert run.stderr.startswith("make_demo.py: error: [Errno 20] Not a directory: ")
+    assert run.stderr.count("\n") == 1
+
+
+def test_a_damaged_manifest_counts_as_none(tmp_path):
+    options = {"train": 1, "test": 1, "objects": 1, "size": 64, "seed": 0}
+    (tmp_path / "manifest.json").write_text('{"version": ')
+    assert make_demo.make_demo(tmp_path, options, workers=1)
+    assert not make_demo.make_demo(tmp_path, options, workers=1)

@@ -94,10 +94,17 @@ def covers_half(prepared, index):
     return (x2 - x1 + 1) * (y2 - y1 + 1) >= 0.5 * width * height
 
 
+def test_a_file_that_is_no_forest_is_named(folder, tmp_path):
+    (tmp_path / "forest.yml.gz").write_bytes(b"no forest")
+    settings = {**SETTINGS, "method": "edgeboxes"}
+    with pytest.raises(DataError, match=r"forest\.yml\.gz: expected a structured forest"):
+        make_proposals.make_proposals(folder, settings, tmp_path / "forest.yml.gz", workers=1)
+
+
 def test_options_that_do_not_fit_are_refused(capsys):
     with pytest.raises(SystemExit):
         make_proposals.main(["--set", "x", "--model", "m.yml.gz"])
     assert "--model belongs to --method edgeboxes" in capsys.readouterr().err
     with pytest.raises(SystemExit):
         make_proposals.main(["--set", "x", "--boxes", "0"])
-    assert "expected a positive integer, got '0'" in capsys.readouterr().err
+    assert "expected an integer >= 1, got '0'" in capsys.readouterr().err

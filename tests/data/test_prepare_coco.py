@@ -99,12 +99,18 @@ def change(kind, number, **values):
     [
         (change("annotations", 1, bbox=[5, 5, 40, 2]), r"annotation 2: expected a box .* 31x40"),
         (change("annotations", 4, bbox=[5, 5, -1, 2]), r"annotation 5: expected a box .* 37x26"),
+        (
+            change("annotations", 1, bbox=[5, 5, 4]),
+            r"annotation 2: .* x y width height, got \[5, 5",
+        ),
+        (change("annotations", 1, bbox=[5, "5", 4, None]), "annotation 2: expected a box x y"),
+        (change("annotations", 1, bbox=[np.nan, 5, 4, 3]), r"annotation 2: .* got nan 5 4 3"),
         (change("annotations", 0, category_id=8), "annotation 1: category_id 8 is not listed"),
         (change("annotations", 0, image_id=1), "annotation 1: image_id 1 is not listed"),
         (change("images", 3, width=99), r"3\.jpg: expected 99x26 pixels .*, got 37x26"),
         (change("images", 3, file_name="x.jpg"), r"x\.jpg: cannot read the image: No such file"),
         (lambda coco: coco["images"][2].pop("width"), "images: id 30: no 'width'"),
-        (lambda coco: coco.pop("annotations"), "expected COCO instance annotations, got: "),
+        (lambda coco: coco.pop("annotations"), "expected COCO instance annotations, got no 'ann"),
     ],
 )
 def test_bad_input_is_named(tmp_path, coco, damage, message):
