@@ -20,5 +20,7 @@ def hardware() -> str:
     parts = [processor, f"{os.cpu_count()} cores", f"{memory:.0f} GiB memory"]
     if shutil.which("nvidia-smi"):
         query = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
-        parts += subprocess.run(query, capture_output=True, text=True).stdout.splitlines()[:1]
+        answer = subprocess.run(query, capture_output=True, text=True)
+        # Without a driver it prints an error where the name would be.
+        parts += answer.stdout.splitlines()[:1] if answer.returncode == 0 else []
     return ", ".join(parts)

@@ -38,12 +38,26 @@ def data_layer(net: caffe_pb2.NetParameter, model: pathlib.Path) -> caffe_pb2.La
 def read_net(
     model: pathlib.Path, folder: str | None = None, batch_size: int | None = None
 ) -> tuple[caffe_pb2.NetParameter, dict]:
-    """The test net on another set or with another batch size, and its data layer's options."""
+    """The test net on another set or with another batch size, and its data layer's options.
+
+    UserError if the net cannot be read or its data layer names no set.
+    """
     net = read_prototxt(model, caffe_pb2.NetParameter())
     layer = data_layer(net, model)
-    options = json.loads(layer.python_param.param_str)
+    try:
+        options = dict(json.loads(layer.python_param.param_str))
+    except (ValueError, TypeError):
+        raise UserError(
+            f"{model}: layer {layer.name}: param_str: expected a JSON object, "
+            f"got {layer.python_param.param_str!r}"
+        ) from None
     options.update({"source": folder} if folder else {})
-    options.update({"batch_size": batch_size} if batch_size else {})
+    options.update({} if batch_size is None else {"batch_size": batch_size})
+    if not isinstance(options.get("source"), str):
+        raise UserError(
+            f"{model}: layer {layer.name}: param_str: source: expected the folder of a prepared "
+            f"set, got {options.get('source')!r}"
+        )
     layer.python_param.param_str = json.dumps(options)
     return net, options
 

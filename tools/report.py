@@ -189,7 +189,7 @@ def picture_of(image: np.ndarray) -> tuple[str, int, int]:
 
 
 def teacher_boxes(net: caffe.Net, wanted: Sequence[int], names: list[str]) -> dict[int, list[dict]]:
-    """Image number -> its best proposals, corners as fractions of the image; runs the net."""
+    """Image number -> its best proposals, as `best_boxes` gives them; runs the net."""
     found = {}
     for first, size in batches(net, max(wanted) + 1, "proposals of the teacher"):
         mask, side = net.blobs["roi_mask"].data, net.blobs["data"].data.shape[2]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from pathlib import Path
@@ -18,6 +19,8 @@ def read_prototxt(path: Path, message: Message) -> Message:
         return text_format.Parse(path.read_text(encoding="utf-8"), message)
     except OSError as error:
         raise UserError(f"{path}: cannot read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise UserError(f"{path}: expected a prototxt, which is text in UTF-8") from None
     except text_format.ParseError as error:
         raise UserError(f"{path}:{error}") from None
 
@@ -62,12 +65,15 @@ def append_line(path: Path, record: dict) -> None:
 
 
 def drop_after(path: Path, iteration: int) -> None:
-    """Drop the lines of iterations that a resumed run will do again."""
+    """Drop the lines of iterations that a resumed run will do again, and lines cut by a crash."""
     if not path.exists():
         return
-    lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    kept = [line for line in lines if line.get("iter", 0) <= iteration]
-    write_text(path, "".join(json.dumps(line) + "\n" for line in kept))
+    kept = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        with contextlib.suppress(json.JSONDecodeError):
+            if json.loads(line).get("iter", 0) <= iteration:
+                kept.append(line + "\n")
+    write_text(path, "".join(kept))
 
 
 def check_same_options(folder: Path, options: dict) -> None:

@@ -163,6 +163,7 @@ def test_what_is_missing_is_one_line(project, capsys, gone, message):
         (["--runs", "nowhere"], "no snapshot *_iter_<n>.caffemodel in nowhere/seed<k>/{student,"),
         (["--model", "a"], "got 1, 0 and 0 of them"),
         (["--model", "a", "--weights", "b", "--name", "c"], "b: no such weights file"),
+        (["--batch-size", "0"], "batch_size: expected an integer >= 1, got 0"),
         (["--set", "data/none"], "data/none/set.json: no such file"),
     ],
 )
@@ -180,6 +181,8 @@ def test_wrong_options_are_one_line(capsys, options, message):
         ('"scales"', '"shuffle": true, "scales"', "a test net must not shuffle"),
         ("ProposalData", "Other", "no Python layer ProposalData"),
         ("layer {", "layre {", "test.prototxt:2"),
+        ('{"source"', '["source"', "layer data: param_str: expected a JSON object, got '["),
+        ('"source"', '"sauce"', "layer data: param_str: source: expected the folder of a prepared"),
     ],
 )
 def test_a_net_that_does_not_fit_is_named(project, capsys, old, new, message):
