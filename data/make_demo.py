@@ -38,29 +38,34 @@ SPLITS = ("train", "test")
 
 
 def ellipse(rx, ry, cx=0.0, cy=0.0, start=0.0, stop=2 * math.pi):
+    """Points (48, 2) x, y from the angle `start` to `stop`, in radians."""
     angle = np.linspace(start, stop, 48)
     return np.stack([cx + rx * np.cos(angle), cy + ry * np.sin(angle)], axis=1)
 
 
 def star(points, inner):
+    """Points (2 * points, 2) x, y, by turns at the radius 1 and `inner`."""
     angle = np.arange(2 * points) * math.pi / points
     radius = np.where(np.arange(2 * points) % 2, inner, 1.0)
     return np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=1)
 
 
 def heart():
+    """Points (48, 2) x, y of (sin^3 t, a sum of cosines), with y downwards."""
     t = np.linspace(0, 2 * math.pi, 48)
     y = 13 * np.cos(t) - 5 * np.cos(2 * t) - 2 * np.cos(3 * t) - np.cos(4 * t)
     return np.stack([np.sin(t) ** 3, -y / 17], axis=1)
 
 
 def crescent():
+    """Points (96, 2) x, y: a circle with a mouth, and back along an ellipse inside it."""
     outer = ellipse(1, 1, start=0.7, stop=2 * math.pi - 0.7)
     inner = ellipse(0.75, 0.65, cx=0.6, start=2 * math.pi - 1.4, stop=1.4)
     return np.concatenate([outer, inner])
 
 
 def corners(*points):
+    """Points (n, 2) x, y of a polygon."""
     return np.array(points, dtype=float)
 
 
@@ -111,6 +116,7 @@ def texture(rng, height, width, base):
 
 
 def contrasting_colour(rng, background, distance=70):
+    """A random BGR colour (3,) that is at least so far from the colour `background`."""
     while True:
         colour = rng.uniform(10, 245, 3)
         if np.linalg.norm(colour - background) >= distance:
@@ -198,6 +204,7 @@ def add_object(canvas, visible, label, rng, radii):
 
 
 def shrink(canvas, size):
+    """The canvas, averaged down to size x size."""
     return cv2.resize(canvas, (size, size), interpolation=cv2.INTER_AREA)
 
 
@@ -229,15 +236,18 @@ def make_object(rng):
 
 
 def write(path, data):
+    """Write the bytes, whole or not at all."""
     with atomic_file(path) as file:
         file.write(data)
 
 
 def write_jpeg(path, image):
+    """Write an image (H, W, 3) uint8 BGR."""
     write(path, cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 92])[1].tobytes())
 
 
 def rle(mask):
+    """COCO's run-length code of a mask (H, W) bool, ready for JSON."""
     code = coco_mask.encode(np.asfortranarray(mask.astype(np.uint8)))
     return {"size": code["size"], "counts": code["counts"].decode("ascii")}
 
@@ -273,6 +283,7 @@ def save_object(index, out, split, seed):
 
 
 def run_parallel(pool, work, count, title):
+    """[work(1), ..., work(count)], in this order, under a progress bar."""
     indices = range(1, count + 1)
     return list(tqdm(pool.imap(work, indices, chunksize=32), title, total=count, unit="image"))
 
@@ -296,6 +307,7 @@ def instances(annotations_per_image, size):
 
 
 def make_split(pool, out, split, scenes, objects, size, seed):
+    """Write the images, annotations and list of one split."""
     for folder in ("images", "objects"):
         (out / folder / split).mkdir(parents=True, exist_ok=True)
     (out / "annotations").mkdir(exist_ok=True)
@@ -326,6 +338,7 @@ def make_demo(out, options, workers=None):
 
 
 def parse_arguments(argv):
+    """The options, as a namespace with `out` and what the manifest holds."""
     parser = argparse.ArgumentParser(
         description="Make the demo data set: drawn scenes with COCO annotations.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,

@@ -48,6 +48,7 @@ def atomic_file(path):
 
 
 def aligned(offset):
+    """The next multiple of ALIGNMENT."""
     return -(-offset // ALIGNMENT) * ALIGNMENT
 
 

@@ -74,6 +74,7 @@ class PreparedSet:
         return len(self.images)
 
     def read_description(self):
+        """set.json as a dict; DataError if it is missing or lacks a key."""
         path = self.folder / "set.json"
         try:
             description = json.loads(path.read_text())
@@ -99,6 +100,7 @@ class PreparedSet:
         return arrays
 
     def check_labels(self):
+        """DataError unless labels is (N,K) of 0 and 1."""
         expected = (len(self.images), len(self.classes))
         if self.labels.shape != expected:
             raise DataError(
@@ -114,6 +116,7 @@ class PreparedSet:
             )
 
     def image_path(self, index):
+        """Where the file of one image lies."""
         return self.image_root / self.images[index]
 
     def read_image(self, index):

@@ -76,6 +76,7 @@ class Batches:
             self.set.proposals(0, boxes)
 
     def draw(self, kind, number):
+        """The random generator of one draw: an epoch's order, a batch's scale, an image's flip."""
         return np.random.default_rng((self.options["seed"], kind, number))
 
     def scale(self, batch):
@@ -84,6 +85,7 @@ class Batches:
         return scales[self.draw(SCALE, batch).integers(len(scales))]
 
     def epoch_order(self, epoch):
+        """The image numbers (L,) of one epoch, in its order."""
         if self.epoch != epoch:
             length = len(self.set)
             shuffle = self.options["shuffle"]
@@ -136,6 +138,7 @@ class Batches:
         return self.set.labels[index].astype(np.float32), rows, mask
 
     def regions(self, index, size, side, mirrored):
+        """Rows (B,5) x1, y1, x2, y2, score in the frame of side x side, and their mask (B,)."""
         rows = np.zeros((self.boxes, 5), np.float32)
         mask = np.full(self.boxes, PADDING, np.float32)
         if not self.boxes:
