@@ -27,6 +27,7 @@ import test_cls
 from errors import USER_ERRORS, UserError
 from files import write_atomically
 from hardware import hardware
+from options import natural
 from predictions import batches, predictions, read_net, start_net
 
 import caffe
@@ -357,7 +358,9 @@ def parser() -> argparse.ArgumentParser:
     )
     test_cls.add_evaluation_options(made)
     made.add_argument("--out", help="the page (default: <runs>/report.html)")
-    made.add_argument("--examples", type=int, default=6, help="images shown (default: %(default)s)")
+    made.add_argument(
+        "--examples", type=natural, default=6, help="images shown (default: %(default)s)"
+    )
     return made
 
 

@@ -26,6 +26,7 @@ import run_files
 from errors import USER_ERRORS, UserError
 from google.protobuf import text_format
 from hardware import hardware
+from options import natural
 from tqdm import tqdm
 
 import caffe
@@ -295,17 +296,23 @@ def parser() -> argparse.ArgumentParser:
     sizes.add_argument(
         "--source", metavar="PATH", help="prepared set to train on (pretrain: an image list)"
     )
-    sizes.add_argument("--batch-size", type=int, metavar="N", help="images per pass")
+    sizes.add_argument("--batch-size", type=natural, metavar="N", help="images per pass")
     sizes.add_argument(
-        "--scales", type=int, nargs="+", metavar="S", help="image sizes, one drawn per mini-batch"
+        "--scales",
+        type=natural,
+        nargs="+",
+        metavar="S",
+        help="image sizes, one drawn per mini-batch",
     )
-    sizes.add_argument("--student-size", type=int, metavar="S", help="the student's input size")
+    sizes.add_argument("--student-size", type=natural, metavar="S", help="the student's input size")
     solver = make.add_argument_group("solver (default: as in solver.prototxt)")
     solver.add_argument("--base-lr", type=float, metavar="RATE")
-    solver.add_argument("--iterations", type=int, metavar="N", dest="max_iter")
-    solver.add_argument("--iter-size", type=int, metavar="N", help="passes per update")
-    solver.add_argument("--snapshot", type=int, metavar="N", help="iterations between snapshots")
-    solver.add_argument("--display", type=int, metavar="N", help="iterations between log lines")
+    solver.add_argument("--iterations", type=natural, metavar="N", dest="max_iter")
+    solver.add_argument("--iter-size", type=natural, metavar="N", help="passes per update")
+    solver.add_argument(
+        "--snapshot", type=natural, metavar="N", help="iterations between snapshots"
+    )
+    solver.add_argument("--display", type=natural, metavar="N", help="iterations between log lines")
     start = make.add_argument_group("weights to start from (default: where earlier stages end)")
     start.add_argument("--weights", metavar="FILE", help="VGG16's, for the convolutions, fc6, fc7")
     start.add_argument("--teacher", metavar="FILE", help="T-WDet's, for stage1")
