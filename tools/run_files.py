@@ -36,10 +36,6 @@ def iteration_of(snapshot: Path | None) -> int:
     return int(found[1]) if found else -1
 
 
-def _last(folder: Path, kind: str) -> Path | None:
-    return max(folder.glob(f"*_iter_*.{kind}"), key=iteration_of, default=None)
-
-
 def last_state(folder: Path) -> Path | None:
     """The newest .solverstate whose weights are there too, or None."""
     states = folder.glob("*_iter_*.solverstate")
@@ -52,7 +48,7 @@ def last_weights(folder: Path) -> Path:
 
     Raises UserError naming the folder if the stage has not been trained.
     """
-    found = _last(folder, "caffemodel")
+    found = max(folder.glob("*_iter_*.caffemodel"), key=iteration_of, default=None)
     if not found:
         raise UserError(f"{folder}: no snapshot *_iter_<n>.caffemodel; train {folder.name} first")
     return found

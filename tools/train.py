@@ -239,14 +239,14 @@ def about(stage: Stage, options: argparse.Namespace, batch_size: int) -> dict:
 
 def train(stage: Stage, options: argparse.Namespace) -> None:
     """Run the stage to its last iteration, with a progress bar, log and snapshots."""
-    total = read_solver(stage.name, options).max_iter
+    param = read_solver(stage.name, options)
+    total, interval = param.max_iter, param.display or 20
     if run_files.iteration_of(run_files.last_state(stage.folder)) >= total:
         print(f"{stage.folder}: complete ({total} iterations)")
         return
     stage.folder.mkdir(parents=True, exist_ok=True)
     run_files.check_same_options(stage.folder, _identity(stage, options))
     solver, batch_size = start_solver(stage, options)
-    interval = read_solver(stage.name, options).display or 20
     log = Log(stage.folder, solver.iter, about(stage, options, batch_size))
     bar = tqdm(total=total, initial=solver.iter, unit="it", desc=f"{stage.name:8}", mininterval=1)
     with bar, Interrupt() as interrupt:
