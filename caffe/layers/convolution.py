@@ -65,8 +65,8 @@ class Convolution(Layer):
     ) -> torch.Tensor:
         """One bottom (N, C, S...) to one top.
 
-        On a CPU in channels-last memory, which its tops and the layers behind inherit: there the
-        forward and backward pass of narrow nets take half the time, of VGG16 nine tenths.
+        On a CPU in channels-last memory, which its tops and the layers behind inherit: a training
+        step of the demo's student takes two thirds of the processor time there.
         """
         group = self.layer_param.convolution_param.group
         if x.dim() == 4 and x.device.type == "cpu":
