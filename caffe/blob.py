@@ -13,6 +13,20 @@ import numpy as np
 import torch
 
 _CPU = torch.device("cpu")
+_MOST = 2**31 - 1  # Caffe counts a blob's numbers in an int
+
+
+def checked_shape(shape: Iterable[int]) -> tuple[int, ...]:
+    """The shape as a tuple; ValueError for a negative axis or more numbers than Caffe allows.
+
+    Nothing is allocated before, so a net cannot ask for more memory than a blob may have.
+    """
+    checked = tuple(int(n) for n in shape)
+    if any(n < 0 for n in checked):
+        raise ValueError(f"expected axes of at least 0, got a blob of shape {checked}")
+    if math.prod(checked) > _MOST:
+        raise ValueError(f"expected a blob of at most {_MOST} numbers, got shape {checked}")
+    return checked
 
 
 def _as_host(tensor: torch.Tensor) -> np.ndarray:
@@ -100,7 +114,7 @@ class Blob:
     """
 
     def __init__(self, shape: Iterable[int] = (), learned: bool = False) -> None:
-        self._shape = tuple(int(n) for n in shape)
+        self._shape = checked_shape(shape)
         self._data, self._diff = _Mirror(), _Mirror()
         self.learned = learned  # a leaf that autograd differentiates with respect to
 
@@ -132,11 +146,16 @@ class Blob:
 
     def reshape(self, *shape: int) -> None:
         """Set the shape; `Net.reshape` or the next forward carries it to the layers behind."""
-        new = tuple(int(n) for n in shape)
+        new = checked_shape(shape)
         if new != self._shape:
             self._shape = new
             self._data.resize(new)
             self._diff.resize(new)
+
+    @property
+    def owner(self) -> "Blob":
+        """The blob whose numbers these are: itself, unless it is shared in another shape."""
+        return self
 
     # What follows is the engine's side; users of pycaffe see only the numpy views above.
 
@@ -181,3 +200,41 @@ class Blob:
         """Use the other blob's data and diff as one's own from now on."""
         self._shape, self._data, self._diff = other._shape, other._data, other._diff
         self.learned = other.learned
+
+
+class ReshapedBlob(Blob):
+    """The numbers of another blob in another shape of the same count (`share_mode: PERMISSIVE`)."""
+
+    def __init__(self, owner: Blob, shape: Iterable[int]) -> None:
+        super().__init__(shape)
+        self._owner = owner.owner
+
+    @property
+    def owner(self) -> Blob:
+        return self._owner
+
+    @property
+    def data(self) -> np.ndarray:
+        return self._owner.data.reshape(self._shape)
+
+    @property
+    def diff(self) -> np.ndarray:
+        return self._owner.diff.reshape(self._shape)
+
+    def tensor(self, device: torch.device = _CPU) -> torch.Tensor:
+        return self._owner.tensor(device).reshape(self._shape)
+
+    def diff_tensor(self, device: torch.device = _CPU) -> torch.Tensor:
+        return self._owner.diff_tensor(device).reshape(self._shape)
+
+    def store(self, tensor: torch.Tensor) -> None:
+        self._owner.store(tensor.reshape(self._owner.shape))
+
+    def store_diff(self, tensor: torch.Tensor) -> None:
+        self._owner.store_diff(tensor.reshape(self._owner.shape))
+
+    def clear_diff(self) -> None:
+        self._owner.clear_diff()
+
+    def share(self, other: Blob) -> None:
+        """Nothing: the owner shares what is its own."""

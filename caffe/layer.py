@@ -90,7 +90,8 @@ class Layer:
             raise
         except (RuntimeError, ValueError, IndexError) as error:
             text = " ".join(str(error).split())
-            self.fail(f"{text} (bottoms of shape {', '.join(map(str, bottom_shapes)) or 'none'})")
+            shapes = ", ".join(map(str, bottom_shapes))
+            self.fail(f"{text} (bottoms of shape {shapes})" if shapes else text)
 
     def setup(self, *bottom_shapes: Shape) -> None:
         """Check the parameters against the bottoms and create the blobs; called once."""

@@ -2,25 +2,27 @@
 
 import logging
 import os
-from collections import OrderedDict
-from collections.abc import Iterable, Sequence
-from itertools import zip_longest
+from collections import OrderedDict, defaultdict
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 
-from caffe import batching, caffemodel, graph
+from caffe import batching, caffemodel, debug_info, graph, layer_view
 from caffe.batching import Arrays
 from caffe.blob import Blob
 from caffe.device import current_device
 from caffe.errors import CaffeError
-from caffe.layer import Layer
+from caffe.layer import Layer, Shape
 from caffe.memory import keep_freed_memory
+from caffe.param_table import ParamTable
 from caffe.proto import caffe_pb2
+from caffe.python_layer import PythonLayer
 from caffe.registry import layer_class
 
 _log = logging.getLogger("caffe")
+_AUTOMATIC = "(automatic)"  # what Caffe calls the top of a loss layer that names none
 _PHASES = {"TRAIN": caffe_pb2.TRAIN, "TEST": caffe_pb2.TEST}
 
 
@@ -79,8 +81,9 @@ class Net:
         self._loss_weights: dict[_Top, float] = {}
         self._values: dict[str, torch.Tensor] = {}  # what each blob's last layer computed
         self._edges: dict[_Top, Any] = {}  # where autograd has each top, None without a gradient
-        self._shared: dict[str, Blob] = {}  # the owner of each named parameter
-        self._specs: dict[int, caffe_pb2.ParamSpec] = {}  # by the id() of the parameter's blob
+        self._params = ParamTable(force=self._param.force_backward)
+        self._callbacks: dict[str, list[Callable[[int], object]]] = defaultdict(list)
+        self.debug_info = self._param.debug_info
         for layer_param in self._param.layer:
             self._append(layer_param)
         self._finish()
@@ -98,22 +101,34 @@ class Net:
     # -- construction ------------------------------------------------------------------------------
 
     def _append(self, layer_param: caffe_pb2.LayerParameter) -> None:
+        cls = layer_class(layer_param.type, layer_param.name)
+        if cls.is_loss and not layer_param.top:
+            layer_param.top.append(self._automatic_top())
         phase = layer_param.phase if layer_param.HasField("phase") else self.phase
-        layer = layer_class(layer_param.type, layer_param.name)(layer_param, phase)
+        layer = cls(layer_param, phase)
+        if len(layer_param.propagate_down) not in (0, len(layer_param.bottom)):
+            count = len(layer_param.propagate_down)
+            layer.fail(f"expected one propagate_down per bottom, got {count}")
         index = len(self._layers)
         shapes = [self._blobs[name].shape for name in layer_param.bottom]
         with layer.naming(shapes):
             layer.setup(*shapes)
-            self._share_params(layer)
-            top_shapes = layer.top_shapes(*shapes)
-        self._sources.append([self._made[name] for name in layer_param.bottom])
-        for j, (name, shape) in enumerate(zip(layer_param.top, top_shapes, strict=True)):
+            self._params.add(layer)
+            self._make_tops(index, layer, layer.top_shapes(*shapes))
+        self._layers.append(layer)
+        self._weigh_losses(index, layer)
+
+    def _automatic_top(self) -> str:
+        count = sum(name.startswith(_AUTOMATIC) for name in self._blobs)
+        return f"{_AUTOMATIC}_{count}" if count else _AUTOMATIC
+
+    def _make_tops(self, index: int, layer: Layer, shapes: Sequence[Shape]) -> None:
+        self._sources.append([self._made[name] for name in layer.layer_param.bottom])
+        for j, (name, shape) in enumerate(zip(layer.layer_param.top, shapes, strict=True)):
             blob = self._blobs.setdefault(name, Blob())
             blob.reshape(*shape)
             self._made[name] = _Top(index, j)
-        self._layers.append(layer)
-        self._weigh_losses(index, layer)
-        _log.info("%s (%s) -> %s", layer.name, layer.type, top_shapes)
+        _log.info("%s (%s) -> %s", layer.name, layer.type, shapes)
 
     def _weigh_losses(self, index: int, layer: Layer) -> None:
         given = list(layer.layer_param.loss_weight)
@@ -125,30 +140,23 @@ class Net:
                 self._loss_weights[_Top(index, j)] = weight
                 self._blobs[layer.layer_param.top[j]].diff.fill(weight)
 
-    def _share_params(self, layer: Layer) -> None:
-        specs = list(layer.layer_param.param)
-        if len(specs) > len(layer.blobs):
-            layer.fail(f"expected at most {len(layer.blobs)} param, got {len(specs)}")
-        for i, (blob, spec) in enumerate(zip_longest(layer.blobs, specs)):
-            spec = spec if spec is not None else caffe_pb2.ParamSpec()
-            owner = self._shared.setdefault(spec.name, blob) if spec.name else blob
-            if owner is not blob:
-                strict = spec.share_mode == caffe_pb2.ParamSpec.STRICT
-                if owner.count != blob.count or (strict and owner.shape != blob.shape):
-                    layer.fail(
-                        f'param "{spec.name}" is shared: expected shape {owner.shape} of its '
-                        f"owner, got {blob.shape}"
-                    )
-                layer.blobs[i] = owner
-            elif blob.learned:  # a layer's own statistics are not
-                blob.learned = spec.lr_mult != 0 or self._param.force_backward
-            self._specs.setdefault(id(owner), spec)
-
     def _finish(self) -> None:
         read = {source for sources in self._sources for source in sources}
+        self._views = [layer_view.view(layer) for layer in self._layers]
         inputs = [layer for layer in self._layers if layer.type == "Input"]
         self._inputs = [name for layer in inputs for name in layer.layer_param.top]
-        self._outputs = [name for name, made in self._made.items() if made not in read]
+        self._outputs = [
+            name
+            for name, made in self._made.items()
+            if made not in read and not name.startswith(_AUTOMATIC)
+        ]
+        forced = zip(self._layers, self._sources, strict=True)
+        self._forced = {
+            source
+            for layer, sources in forced
+            for source, wanted in zip(sources, layer.layer_param.propagate_down, strict=False)
+            if wanted
+        }
 
     # -- what pycaffe shows ------------------------------------------------------------------------
 
@@ -162,12 +170,13 @@ class Net:
         return OrderedDict(pairs)
 
     @property
-    def layers(self) -> list[Layer]:
-        return self._layers
+    def layers(self) -> list[PythonLayer]:
+        """Each layer's type, name, blobs, setup, reshape; Python layers are the user's objects."""
+        return self._views
 
     @property
-    def layer_dict(self) -> OrderedDict[str, Layer]:
-        return OrderedDict((layer.name, layer) for layer in self._layers)
+    def layer_dict(self) -> OrderedDict[str, PythonLayer]:
+        return OrderedDict(zip(self._layer_names, self._views, strict=True))
 
     @property
     def inputs(self) -> list[str]:
@@ -180,6 +189,10 @@ class Net:
     @property
     def _layer_names(self) -> list[str]:
         return [layer.name for layer in self._layers]
+
+    @property
+    def _blob_names(self) -> list[str]:
+        return list(self._blobs)
 
     @property
     def top_names(self) -> OrderedDict[str, list[str]]:
@@ -196,8 +209,7 @@ class Net:
 
     def learnable(self) -> list[tuple[Blob, caffe_pb2.ParamSpec]]:
         """Each parameter blob once, with its lr_mult and decay_mult, in the net's order."""
-        blobs = {id(blob): blob for layer in self._layers for blob in layer.blobs}
-        return [(blob, self._specs[key]) for key, blob in blobs.items()]
+        return self._params.learnable()
 
     def _name_of(self, top: _Top) -> str:
         return self._layers[top.layer].layer_param.top[top.place]
@@ -238,21 +250,27 @@ class Net:
             with layer.naming([tuple(bottom.shape) for bottom in bottoms]):
                 tops = layer.run(*bottoms, device=device)
         for j, (name, top) in enumerate(zip(param.top, tops, strict=True)):
-            if not param.bottom and not top.requires_grad and self._wants_input_diffs():
+            if not top.requires_grad and self._wants_diff(_Top(index, j)):
                 top = top.detach().requires_grad_(True)
             edge = torch.autograd.graph.get_gradient_edge(top) if top.requires_grad else None
             self._edges[_Top(index, j)] = edge
             self._values[name] = top
             self._blobs[name].store(top)
+        if self.debug_info:
+            debug_info.forward(layer, tops)
 
-    def _wants_input_diffs(self) -> bool:
-        return self._param.force_backward and torch.is_grad_enabled()
+    def _wants_diff(self, top: _Top) -> bool:
+        """Whether the net asks for the gradient of a top that no parameter stands behind."""
+        forced = self._param.force_backward and not self._layers[top.layer].layer_param.bottom
+        return (forced or top in self._forced) and torch.is_grad_enabled()
 
     def _forward(self, start: int, end: int) -> float:
         """Run layers start..end (indices, both included); the weighted sum of their losses."""
         device = current_device()
         for index in range(start, end + 1):
+            self._call("before_forward", index)
             self._run_layer(index, device)
+            self._call("after_forward", index)
         made = [top for top in self._loss_weights if start <= top.layer <= end]
         return sum(self._loss_of(top) for top in made)
 
@@ -262,7 +280,21 @@ class Net:
 
     def _backward(self, start: int, end: int) -> None:
         """Gradients of layers start..end (start >= end), from the diffs of what leaves them."""
-        inside = range(end, start + 1)
+        if self._callbacks["before_backward"] or self._callbacks["after_backward"]:
+            for index in range(start, end - 1, -1):
+                self._call("before_backward", index)
+                self._backward_at_once(range(index, index + 1))
+                self._call("after_backward", index)
+        else:
+            self._backward_at_once(range(end, start + 1))
+        if self.debug_info:
+            for index in range(start, end - 1, -1):
+                names = self._layers[index].layer_param.bottom
+                debug_info.backward(self._layers[index], [self._blobs[name] for name in names])
+            if (start, end) == (len(self._layers) - 1, 0):
+                debug_info.norms(blob for blob, _ in self.learnable())
+
+    def _backward_at_once(self, inside: range) -> None:
         read = {source for index in inside for source in self._sources[index]}
         roots = [
             top for top in self._tops_of(inside) if top not in read and self._has_gradient(top)
@@ -307,15 +339,25 @@ class Net:
         return [_Top(i, j) for i in indices for j in range(len(self._layers[i].layer_param.top))]
 
     def _params_of(self, indices: Iterable[int]) -> list[Blob]:
-        blobs = {id(blob): blob for i in indices for blob in self._layers[i].blobs}
+        blobs = {id(blob.owner): blob.owner for i in indices for blob in self._layers[i].blobs}
         return [blob for blob in blobs.values() if blob.learned]
 
     def forward_backward(self) -> float:
         """One training pass: the loss, and the parameters' gradients added to their diffs.
 
-        Unlike `backward` it keeps no other blob's diff and frees the pass's memory as it goes.
+        Unlike `backward` it keeps no other blob's diff and frees the pass's memory as it goes,
+        unless debug_info or a callback asks for what happens layer by layer.
         """
-        loss = self._forward(0, len(self._layers) - 1)
+        last = len(self._layers) - 1
+        loss = self._forward(0, last)
+        if (
+            self.debug_info
+            or self._callbacks["before_backward"]
+            or self._callbacks["after_backward"]
+        ):
+            self._backward(last, 0)
+            self._release()
+            return loss
         roots = [top for top in self._loss_weights if self._has_gradient(top)]
         self._differentiate(roots, [], range(len(self._layers)), keep_graph=False)
         self._release()
@@ -328,6 +370,23 @@ class Net:
         for blob in self._blobs.values():
             blob.detach()
         self._edges.clear()
+
+    def before_forward(self, callback: Callable[[int], object]) -> None:
+        """Call `callback(i)` before layer i computes; so do the other three around their passes."""
+        self._callbacks["before_forward"].append(callback)
+
+    def after_forward(self, callback: Callable[[int], object]) -> None:
+        self._callbacks["after_forward"].append(callback)
+
+    def before_backward(self, callback: Callable[[int], object]) -> None:
+        self._callbacks["before_backward"].append(callback)
+
+    def after_backward(self, callback: Callable[[int], object]) -> None:
+        self._callbacks["after_backward"].append(callback)
+
+    def _call(self, moment: str, index: int) -> None:
+        for callback in self._callbacks[moment]:
+            callback(index)
 
     def clear_param_diffs(self) -> None:
         """Set all parameters' diffs to zero."""
@@ -349,7 +408,7 @@ class Net:
     ) -> dict[str, np.ndarray]:
         """Run the net, or the layers `start` to `end`; {name: data} of the outputs and `blobs`.
 
-        kwargs: arrays for input blobs, which must have the blobs' shapes.
+        kwargs: arrays for input blobs, with as many items as the blobs.
         """
         for name, array in kwargs.items():
             if name not in self._inputs:
@@ -431,8 +490,13 @@ class Net:
 
 
 def _fill(view: np.ndarray, array: np.ndarray, what: str) -> None:
-    """Write a whole array; one that numpy would broadcast is more likely a mistake."""
-    if np.shape(array) != view.shape:
+    """Write an array of as many items as the view; other axes by numpy's rules, as in pycaffe."""
+    try:
+        fits = np.shape(array)[:1] == view.shape[:1]
+        np.broadcast_to(array, view.shape)
+    except ValueError:
+        fits = False
+    if not fits:
         raise CaffeError(f"{what}: expected an array {view.shape}, got {np.shape(array)}")
     view[...] = array
 

@@ -14,7 +14,7 @@ def replay_batches(tmp_path, monkeypatch, name: str) -> None:
     case = np.load(GOLDEN / "data" / f"{name}.npz")
     monkeypatch.chdir(GOLDEN / "data")
     net = net_from_text(tmp_path, str(case["prototxt"]), caffe.TEST)
-    level = net.layers[0].layer_param.transform_param.scale
+    level = net._layers[0].layer_param.transform_param.scale
     for step in range(3):
         net.forward()
         for blob, tolerance in zip(net.blobs, (1.001 * level, 1e-6), strict=True):

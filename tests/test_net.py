@@ -62,8 +62,8 @@ def test_forward_takes_inputs_by_name(net):
         net.forward(z=np.ones((2, 3)))
 
 
-@pytest.mark.parametrize("array", [np.ones((2, 1)), np.ones((1, 3)), np.ones(3), 7.0])
-def test_arrays_must_have_the_blobs_whole_shape(net, array):
+@pytest.mark.parametrize("array", [np.ones((2, 5)), np.ones((1, 3)), np.ones(3), 7.0])
+def test_arrays_must_have_as_many_items_as_the_blob(net, array):
     shape = re.escape(str(np.shape(array)))
     pattern = rf'input blob "x": expected an array \(2, 3\), got {shape}'
     with pytest.raises(caffe.CaffeError, match=pattern):
@@ -74,6 +74,11 @@ def test_arrays_must_have_the_blobs_whole_shape(net, array):
         net.backward(y=array)
     assert 7 not in net.blobs["x"].data
     assert 7 not in net.blobs["y"].diff
+
+
+def test_arrays_may_lack_what_numpy_fills_in(net):
+    net.forward(x=np.array([[2.0], [5.0]]))
+    np.testing.assert_array_equal(net.blobs["x"].data, [[2, 2, 2], [5, 5, 5]])
 
 
 def test_backward_by_hand(net):
@@ -164,36 +169,98 @@ def test_propagate_down_false_stops_the_gradient(tmp_path):
     assert net.params["fc2"][0].diff.any()
 
 
+def test_propagate_down_true_asks_for_a_gradient_that_nobody_needs(tmp_path):
+    text = MLP.replace("force_backward: true", "")
+    for asked in (True, False):
+        down = f'bottom: "x" top: "h" propagate_down: {str(asked).lower()}'
+        net = net_from_text(tmp_path, text.replace('bottom: "x" top: "h"', down))
+        net.blobs["x"].data[...] = 1
+        net.forward()
+        net.backward(y=np.ones((2, 4)))
+        before, _, _ = expected(net)
+        w1, w2 = net.params["fc1"][0].data, net.params["fc2"][0].data
+        by_hand = (np.ones((2, 4)) @ w2 * (before > 0)) @ w1
+        assert net.blobs["x"].diff == pytest.approx(by_hand if asked else 0, rel=1e-5)
+
+
+def test_propagate_down_is_given_for_every_bottom_or_none(tmp_path):
+    twice = 'bottom: "x" top: "h" propagate_down: true propagate_down: true'
+    with pytest.raises(caffe.CaffeError, match=r'"fc1".*one propagate_down per bottom, got 2'):
+        net_from_text(tmp_path, MLP.replace('bottom: "x" top: "h"', twice))
+
+
+LOSS = """
+layer { name: "t" type: "Input" top: "t" input_param { shape { dim: 2 dim: 4 } } }
+layer { name: "first" type: "EuclideanLoss" bottom: "y" bottom: "t" }
+layer { name: "second" type: "EuclideanLoss" bottom: "y" bottom: "t" loss_weight: 3 }
+"""
+
+
+def test_losses_without_a_top_get_one(tmp_path):
+    net = net_from_text(tmp_path, MLP + LOSS)
+    net.blobs["x"].data[...] = 1
+    loss = net.forward_backward()
+    each = np.square(expected(net)[2]).sum() / 2 / 2
+    assert loss == pytest.approx(4 * each, rel=1e-5)
+    assert net.blobs["(automatic)"].data == pytest.approx(each, rel=1e-5)
+    assert net.outputs == []
+
+
+def test_callbacks_see_every_layer_in_order(net):
+    seen = []
+    net.before_forward(lambda i: seen.append(("before_forward", i)))
+    net.after_forward(lambda i: seen.append(("after_forward", i)))
+    net.before_backward(lambda i: seen.append(("before_backward", i)))
+    net.after_backward(lambda i: seen.append(("after_backward", i)))
+    net.forward()
+    layers = range(4)
+    assert seen == [(f"{w}_forward", i) for i in layers for w in ("before", "after")]
+    seen.clear()
+    net.backward(y=np.ones((2, 4)))
+    assert seen == [(f"{w}_backward", i) for i in reversed(layers) for w in ("before", "after")]
+
+
+def test_callbacks_around_backward_change_no_gradient(tmp_path, net):
+    def gradients():
+        net.clear_param_diffs()
+        net.forward()
+        net.backward(y=np.ones((2, 4)))
+        blobs = [net.blobs["x"], *net.params["fc1"], *net.params["fc2"]]
+        return [blob.diff.copy() for blob in blobs]
+
+    at_once = gradients()
+    net.after_backward(lambda i: None)
+    for one, other in zip(gradients(), at_once, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-6)
+
+
+def test_an_after_backward_callback_finds_the_layers_gradients_done(tmp_path, net):
+    done = {}
+
+    def remember(i):
+        if net._layer_names[i] == "fc2":
+            done["fc2"] = net.params["fc2"][1].diff.copy()
+            done["fc1"] = net.params["fc1"][1].diff.copy()
+
+    net.after_backward(remember)
+    net.forward()
+    net.backward(y=np.ones((2, 4)))
+    assert done["fc2"].tolist() == [2] * 4
+    assert not done["fc1"].any()
+
+
+def test_a_net_may_not_ask_for_more_than_a_blob_can_hold(tmp_path):
+    for dims in ("dim: 70000 dim: 70000", "dim: -2 dim: 3"):
+        with pytest.raises(caffe.CaffeError, match=r'layer "in".*expected.*got.* shape \(-?\d+'):
+            net_from_text(tmp_path, MLP.replace("dim: 2 dim: 3", dims))
+    with pytest.raises(caffe.CaffeError, match=r'layer "fc1".*at most 2147483647 numbers'):
+        net_from_text(tmp_path, MLP.replace("num_output: 5", "num_output: 2000000000"))
+
+
 def test_layer_phase_overrides_the_nets(tmp_path):
     net = net_from_text(tmp_path, MLP.replace('type: "ReLU"', 'type: "ReLU" phase: TEST'))
     assert net.layer_dict["act"].phase == caffe.TEST
     assert net.layer_dict["fc1"].phase == caffe.TRAIN
-
-
-SHARED = """
-layer { name: "in" type: "Input" top: "x" input_param { shape { dim: 2 dim: 3 } } }
-layer { name: "a" type: "InnerProduct" bottom: "x" top: "a" param { name: "w" } param { name: "b" }
-  inner_product_param { num_output: 3 weight_filler { type: "gaussian" } } }
-layer { name: "c" type: "InnerProduct" bottom: "a" top: "c" param { name: "w" } param { name: "b" }
-  inner_product_param { num_output: %d } }
-"""
-
-
-def test_parameters_shared_by_name(tmp_path):
-    net = net_from_text(tmp_path, SHARED % 3)
-    assert net.params["a"][0] is net.params["c"][0]
-    assert len(net.learnable()) == 2
-    net.blobs["x"].data[...] = np.random.default_rng(0).standard_normal((2, 3))
-    net.forward()
-    net.backward(c=np.ones((2, 3)))
-    w, a = net.params["a"][0], net.blobs["a"].data
-    through = np.ones((2, 3)).T @ a + (np.ones((2, 3)) @ w.data).T @ net.blobs["x"].data
-    assert relative_error(w.diff, through) < 1e-6
-
-
-def test_shared_parameter_of_another_shape_is_an_error(tmp_path):
-    with pytest.raises(caffe.CaffeError, match=r'layer "c".*param "w" is shared.*\(3, 3\)'):
-        net_from_text(tmp_path, SHARED % 4)
 
 
 def test_share_with(tmp_path, net):
@@ -284,7 +351,7 @@ def test_running_out_of_gpu_memory_stays_what_it_is(net, monkeypatch):
     def full(*_):
         raise torch.cuda.OutOfMemoryError("CUDA out of memory")
 
-    monkeypatch.setattr(net.layer_dict["act"], "forward", full)
+    monkeypatch.setattr(net._layers[net._layer_names.index("act")], "forward", full)
     with pytest.raises(torch.cuda.OutOfMemoryError, match=r"^CUDA out of memory$"):
         net.forward()
 
