@@ -9,7 +9,7 @@ PROPOSALS := --boxes 64 --method selective-search-fast
 READY := $(VENV)/ready
 START := $(shell date +%s)
 
-.PHONY: setup demo test lint bench models proto clean
+.PHONY: setup demo test lint bench docs models proto clean
 
 setup: $(READY)
 
@@ -48,6 +48,10 @@ lint: $(READY)
 
 bench: $(READY)
 	$(PY) tools/bench.py
+
+# Write the table of layer types again from what their tests compare.
+docs: $(READY)
+	$(PY) -m pytest -p tests.parity_table --parity-table docs/layers.md tests/layers
 
 # Write models/ again from the program that defines them.
 models: $(READY)

@@ -3,7 +3,8 @@
 import numpy as np
 
 import caffe
-from tests.layer_checks import GOLDEN, net_from_text
+from tests import evidence
+from tests.layer_checks import GOLDEN, net_from_text, relative_error
 
 
 def replay_batches(tmp_path, monkeypatch, name: str) -> None:
@@ -15,9 +16,13 @@ def replay_batches(tmp_path, monkeypatch, name: str) -> None:
     monkeypatch.chdir(GOLDEN / "data")
     net = net_from_text(tmp_path, str(case["prototxt"]), caffe.TEST)
     level = net._layers[0].layer_param.transform_param.scale
+    worst = 0.0
     for step in range(3):
         net.forward()
         for blob, tolerance in zip(net.blobs, (1.001 * level, 1e-6), strict=True):
             got, want = net.blobs[blob].data, case[f"{blob}_step{step}"]
             np.testing.assert_allclose(got, want, rtol=0, atol=tolerance)
+            worst = max(worst, relative_error(got, want))
             assert np.abs(got - want).mean() <= 0.1 * tolerance, "most pixels must agree exactly"
+    layer = net.layers[0].type
+    evidence.GOLDEN.append(evidence.Golden(layer, f"data/{name}", worst, None))

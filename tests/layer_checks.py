@@ -10,6 +10,7 @@ import caffe
 from caffe.blob import Blob
 from caffe.proto import caffe_pb2
 from caffe.registry import layer_class
+from tests import evidence
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -48,32 +49,37 @@ def replay_golden(tmp_path: Path, name: str) -> None:
     for blob, array in zip(blobs, params, strict=True):
         blob.data[...] = array
     net.forward()
-    tops, diffs = _series(case, "top"), _series(case, "topdiff")
-    assert tops, f"{name} records no top"
-    for i, top in enumerate(tops):
-        assert relative_error(net.blobs[f"t{i}"].data, top) <= 1e-5, f"{name} top {i}"
+    assert _series(case, "top"), f"{name} records no top"
+    outputs = _compare_outputs(net, blobs, case, name)
+    gradients = _compare_gradients(net, blobs, case, name) if "topdiff0" in case else None
+    evidence.GOLDEN.append(evidence.Golden(net.layer_dict["l"].type, name, outputs, gradients))
+
+
+def _compare_outputs(net, blobs, case, name) -> float:
+    errors = {}
+    for i, top in enumerate(_series(case, "top")):
+        errors[f"top {i}"] = relative_error(net.blobs[f"t{i}"].data, top)
     for i, blob in enumerate(blobs):
-        assert relative_error(blob.data, case[f"param{i}_after"]) <= 1e-5, f"{name} param {i} after"
-    if not diffs:
-        return
-    _compare_gradients(net, blobs, case, diffs, name)
+        errors[f"param {i} after"] = relative_error(blob.data, case[f"param{i}_after"])
+    assert all(error <= 1e-5 for error in errors.values()), f"{name}: {errors}"
+    return max(errors.values())
 
 
-def _compare_gradients(net, blobs, case, diffs, name) -> None:
-    for i, diff in enumerate(diffs):
+def _compare_gradients(net, blobs, case, name) -> float:
+    for i, diff in enumerate(_series(case, "topdiff")):
         if net.blob_loss_weights[f"t{i}"]:
             assert relative_error(net.blobs[f"t{i}"].diff, diff) <= 1e-5
         else:
             net.blobs[f"t{i}"].diff[...] = diff
     net.backward()
-    for i in range(len(_series(case, "bottom"))):
-        if f"bottomdiff{i}" in case:
-            got = net.blobs[f"b{i}"].diff
-            assert relative_error(got, case[f"bottomdiff{i}"]) <= 1e-4, f"{name} bottom diff {i}"
-    for i, blob in enumerate(blobs):
-        if f"paramdiff{i}" in case:
-            error = relative_error(blob.diff, case[f"paramdiff{i}"])
-            assert error <= 1e-4, f"{name} param diff {i}"
+    bottoms = [net.blobs[f"b{i}"] for i in range(len(_series(case, "bottom")))]
+    pairs = {f"bottomdiff{i}": blob for i, blob in enumerate(bottoms)}
+    pairs |= {f"paramdiff{i}": blob for i, blob in enumerate(blobs)}
+    errors = {
+        key: relative_error(blob.diff, case[key]) for key, blob in pairs.items() if key in case
+    }
+    assert all(error <= 1e-4 for error in errors.values()), f"{name}: {errors}"
+    return max(errors.values(), default=0.0)
 
 
 def _compute_in_float64(blob: Blob) -> None:
@@ -125,4 +131,6 @@ def check_gradient(layer, *bottoms: np.ndarray, wrt: tuple[int, ...] | None = No
         return value
 
     numeric = (at(1e-5) - at(-1e-5)) / 2e-5
-    assert abs(slope - numeric) <= 1e-6 * max(1.0, abs(numeric)), (slope, numeric)
+    error = abs(slope - numeric) / max(1.0, abs(numeric))
+    assert error <= 1e-6, (slope, numeric)
+    evidence.GRADIENTS.append(evidence.Gradient(layer.type, error))
