@@ -44,6 +44,8 @@ class Solver:
             self._load_weights(weights)
         for test_net in self.test_nets:
             test_net.share_with(self.net)
+        for net in (self.net, *self.test_nets):
+            net.debug_info = net.debug_info or self.param.debug_info
         self._updater = updates.Updater(rule, self.param, self.net.learnable())
         self._iter = 0
         self._losses: deque[float] = deque(maxlen=self.param.average_loss)
@@ -68,6 +70,10 @@ class Solver:
     @property
     def smoothed_loss(self) -> float:
         return sum(self._losses) / max(1, len(self._losses))
+
+    def share_weights(self, net: Net) -> None:
+        """Let another net use the parameters of this one from now on, by layer name."""
+        net.share_with(self.net)
 
     def add_callback(
         self, on_start: Callable[[], None], on_gradients_ready: Callable[[], None]

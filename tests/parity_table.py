@@ -60,7 +60,7 @@ def _short(error: float) -> str:
 
 def _golden(layer: str) -> str:
     lines = []
-    for case in sorted(set(case for case in evidence.GOLDEN if case.layer == layer)):
+    for case in sorted({case for case in evidence.GOLDEN if case.layer == layer}):
         gradients = "–" if case.gradients is None else _short(case.gradients)
         lines.append(f"{case.case} ({_short(case.outputs)} \\| {gradients})")
     return "<br>".join(lines) or "–"

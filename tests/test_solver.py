@@ -291,6 +291,21 @@ def test_sighup_where_a_snapshot_is_due_writes_it_once(tmp_path, caplog):
     assert written == ["2", "4", "6", "7"]
 
 
+def test_debug_info_of_the_solver_reaches_its_nets(tmp_path, caplog):
+    solver = line_solver(tmp_path, FIXED + "debug_info: true")
+    with caplog.at_level("INFO", "caffe"):
+        solver.step(1)
+    assert "[Backward] Layer ip, param blob 0 diff:" in caplog.text
+
+
+def test_share_weights(tmp_path):
+    solver = line_solver(tmp_path, FIXED)
+    other = caffe.Net(str(tmp_path / "net.prototxt"), caffe.TEST)
+    solver.share_weights(other)
+    solver.step(1)
+    np.testing.assert_array_equal(other.params["ip"][0].data, solver.net.params["ip"][0].data)
+
+
 def test_second_sigint_interrupts_at_once(tmp_path):
     solver = line_solver(tmp_path, FIXED + f'max_iter: 9 snapshot_prefix: "{tmp_path}/run"')
 
