@@ -15,6 +15,7 @@ _NEEDS = {
     "poly": ("power", "max_iter"),
     "sigmoid": ("gamma", "stepsize"),
 }
+_NOT_ZERO = ("stepsize", "stepvalue", "max_iter")
 
 
 def check(param: caffe_pb2.SolverParameter, where: str) -> None:
@@ -23,11 +24,13 @@ def check(param: caffe_pb2.SolverParameter, where: str) -> None:
         raise CaffeError(
             f'{where}: unknown lr_policy "{param.lr_policy}"; expected one of {", ".join(_NEEDS)}'
         )
-    for field in ("base_lr", *_NEEDS[param.lr_policy]):
-        if field != "base_lr" and not getattr(param, field):
+    if not param.HasField("base_lr"):
+        raise CaffeError(f"{where}: base_lr is missing")
+    for field in _NEEDS[param.lr_policy]:
+        value = getattr(param, field)
+        given = value if field in _NOT_ZERO else param.HasField(field)
+        if not given:
             raise CaffeError(f'{where}: lr_policy "{param.lr_policy}" needs {field}')
-        if field == "base_lr" and not param.HasField("base_lr"):
-            raise CaffeError(f"{where}: base_lr is missing")
 
 
 def current_step(param: caffe_pb2.SolverParameter, iteration: int) -> int:

@@ -23,6 +23,7 @@ def _param(text: str) -> caffe_pb2.SolverParameter:
         ('lr_policy: "multistep" gamma: 0.5 stepvalue: 3 stepvalue: 7', 7, 0.125),
         ('lr_policy: "multistep" gamma: 0.5 stepvalue: 3 stepvalue: 7', 99, 0.125),
         ('lr_policy: "exp" gamma: 0.5', 3, 0.0625),
+        ('lr_policy: "poly" power: 0 max_iter: 7', 3, 0.5),
         ('lr_policy: "inv" gamma: 1.5 power: 2', 2, 0.03125),  # 0.5 / 4^2
         ('lr_policy: "poly" power: 2 max_iter: 8', 0, 0.5),
         ('lr_policy: "poly" power: 2 max_iter: 8', 4, 0.125),
