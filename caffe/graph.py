@@ -3,59 +3,10 @@
 Everything here maps protobuf messages to protobuf messages; nothing computes.
 """
 
-import os
-from typing import TypeVar
-
-from google.protobuf import text_format
-from google.protobuf.message import Message
-
 from caffe.errors import CaffeError
 from caffe.proto import caffe_pb2
-
-_M = TypeVar("_M", bound=Message)
-
-
-def read_text(path: str | os.PathLike, message: _M) -> _M:
-    """Parse a prototxt file into `message`.
-
-    Raises CaffeError with the file, line and column if it is missing or does not parse.
-    """
-    try:
-        with open(path, encoding="utf-8") as file:
-            text = file.read()
-    except OSError as error:
-        raise CaffeError(f"{path}: cannot read: {error.strerror}") from None
-    try:
-        return text_format.Parse(text, message)
-    except text_format.ParseError as error:
-        line, column = error.GetLine(), error.GetColumn()
-        place = f"{path}:{line}:{column}" if line else str(path)
-        what = str(error).split(" : ", 1)[-1].replace("\n", " ")
-        kind = type(message).__name__
-        raise CaffeError(f"{place}: {what} (expected the fields of caffe.{kind})") from None
-
-
-def inputs_to_layers(net: caffe_pb2.NetParameter) -> None:
-    """Turn `input:` with `input_shape` or `input_dim` into an Input layer in front."""
-    names = list(net.input)
-    if not names:
-        return
-    shapes = [list(shape.dim) for shape in net.input_shape]
-    if not shapes:
-        dims = list(net.input_dim)
-        shapes = [dims[i : i + 4] for i in range(0, len(dims), 4)]
-    if len(shapes) != len(names) or any(not shape for shape in shapes):
-        raise CaffeError(
-            f'net "{net.name}": {len(names)} input(s) but {len(shapes)} shape(s); '
-            "give one input_shape, or four input_dim, for each input"
-        )
-    first = caffe_pb2.LayerParameter(name="input", type="Input", top=names)
-    for shape in shapes:
-        first.input_param.shape.add(dim=shape)
-    rest = list(net.layer)
-    for field in ("input", "input_shape", "input_dim", "layer"):
-        net.ClearField(field)
-    net.layer.extend([first, *rest])
+from caffe.prototxt import read_text as read_text
+from caffe.upgrade import upgrade_net
 
 
 def _meets(state: caffe_pb2.NetState, rule: caffe_pb2.NetStateRule) -> bool:
@@ -149,9 +100,9 @@ def insert_splits(net: caffe_pb2.NetParameter) -> caffe_pb2.NetParameter:
 
 
 def prepare(net: caffe_pb2.NetParameter, phase: caffe_pb2.Phase) -> caffe_pb2.NetParameter:
-    """All of the above: the layers to build for `phase`, in order, with Splits."""
+    """The layers to build for `phase`, in order: upgraded, filtered, with Splits."""
     out = caffe_pb2.NetParameter()
     out.CopyFrom(net)
     out.state.phase = phase
-    inputs_to_layers(out)
+    upgrade_net(out, f'net "{net.name}"')
     return insert_splits(filter_net(out))

@@ -10,15 +10,7 @@ from pathlib import Path
 from caffe import graph, lr_policy
 from caffe.errors import CaffeError
 from caffe.proto import caffe_pb2
-
-_OLD_TYPES = {
-    caffe_pb2.SolverParameter.SGD: "SGD",
-    caffe_pb2.SolverParameter.NESTEROV: "Nesterov",
-    caffe_pb2.SolverParameter.ADAGRAD: "AdaGrad",
-    caffe_pb2.SolverParameter.RMSPROP: "RMSProp",
-    caffe_pb2.SolverParameter.ADADELTA: "AdaDelta",
-    caffe_pb2.SolverParameter.ADAM: "Adam",
-}
+from caffe.upgrade import upgrade_solver
 
 
 def place(source: str | os.PathLike | caffe_pb2.SolverParameter) -> str:
@@ -38,7 +30,7 @@ def read(source: str | os.PathLike | caffe_pb2.SolverParameter) -> caffe_pb2.Sol
     else:
         graph.read_text(source, param)
         _complete_prefix(param, Path(source).with_suffix(""))
-    _upgrade_type(param, place(source))
+    upgrade_solver(param, place(source))
     _check(param, place(source))
     return param
 
@@ -48,15 +40,6 @@ def _complete_prefix(param: caffe_pb2.SolverParameter, name: Path) -> None:
         param.snapshot_prefix = str(name)
     elif os.path.isdir(param.snapshot_prefix):
         param.snapshot_prefix = os.path.join(param.snapshot_prefix, name.name)
-
-
-def _upgrade_type(param: caffe_pb2.SolverParameter, where: str) -> None:
-    if not param.HasField("solver_type"):
-        return
-    if param.HasField("type"):
-        raise CaffeError(f"{where}: give type or the old solver_type, not both")
-    param.type = _OLD_TYPES[param.solver_type]
-    param.ClearField("solver_type")
 
 
 def _check(param: caffe_pb2.SolverParameter, where: str) -> None:
