@@ -42,9 +42,10 @@ class BatchLayer(Layer, ABC):
         """The place of a record in its source, for error messages."""
 
     def refuse_moved(self, param: Message, name: str) -> None:
-        """Fail if `param` has one of the fields that Caffe long moved to transform_param."""
+        """Fail if `param` asks for what Caffe long moved to transform_param and ignores here."""
+        default = type(param)()
         for field in ("scale", "mean_file", "crop_size", "mirror"):
-            if param.HasField(field):
+            if getattr(param, field) != getattr(default, field):
                 self.fail(f"{name}.{field} has no effect; put it in transform_param")
 
     def setup(self) -> None:

@@ -28,7 +28,7 @@ def read(content: bytes, color: bool | None) -> tuple[np.ndarray, int]:
     else:
         flat = np.array(datum.float_data, np.float32)
     shape = (datum.channels, datum.height, datum.width)
-    if flat.size != math.prod(shape) or not flat.size:
+    if min(shape) <= 0 or flat.size != math.prod(shape):
         raise CaffeError(
             f"expected a Datum with an image (C, H, W) {shape}, got {flat.size} numbers"
         )

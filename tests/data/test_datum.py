@@ -39,6 +39,14 @@ def test_encoded_images_get_the_channels_asked_for(color, channels):
             Datum(channels=2, height=3, width=5, data=b"abc").SerializeToString(),
             r"image \(C, H, W\) \(2, 3, 5\), got 3 numbers",
         ),
+        (
+            Datum(channels=2**30, height=2**30, width=2**30, data=b"abc").SerializeToString(),
+            "got 3 numbers",
+        ),
+        (
+            Datum(channels=-1, height=-1, width=3, data=b"abc").SerializeToString(),
+            r"image \(C, H, W\) \(-1, -1, 3\), got 3 numbers",
+        ),
         (Datum(data=b"abc", encoded=True).SerializeToString(), "an image file, got 3 bytes"),
     ],
 )
