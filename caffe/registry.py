@@ -12,6 +12,13 @@ from caffe.layer import Layer
 
 _TYPES: dict[str, type[Layer]] = {}
 _LayerClass = TypeVar("_LayerClass", bound=type[Layer])
+# Types of the forks that no class computes, and what to do in their place.
+_ABSENT = {
+    "DenseCRF": "remove it and refine the scores in a Python layer or behind net.forward(), for "
+    "example with the package pydensecrf",
+    "DomainTransform": "put a Python layer in its place, for example around OpenCV's "
+    "cv2.ximgproc.dtFilter",
+}
 
 
 def register(type_name: str) -> Callable[[_LayerClass], _LayerClass]:
@@ -37,9 +44,15 @@ def _load_layers() -> None:
 def layer_class(type_name: str, layer_name: str) -> type[Layer]:
     """The class of a layer type.
 
-    Raises CaffeError naming the layer, with the nearest known types, if no class has that type.
+    Raises CaffeError naming the layer, with the nearest known types, if no class has that type,
+    or with what to do instead if Caffe has that type and this engine does not.
     """
     _load_layers()
+    if type_name in _ABSENT:
+        raise CaffeError(
+            f'layer "{layer_name}" ({type_name}): this engine does not implement {type_name} '
+            f"layers; {_ABSENT[type_name]}"
+        )
     if type_name not in _TYPES:
         near = difflib.get_close_matches(type_name, _TYPES, n=3, cutoff=0.5)
         hint = f"did you mean {' or '.join(near)}?" if near else "see caffe.layer_type_list()"
