@@ -25,13 +25,22 @@ from google.protobuf.message import Message
 from caffe.errors import CaffeError
 from caffe.proto import caffe_pb2
 
-_FIELDS = caffe_pb2.LayerParameter.DESCRIPTOR.fields
-# Layer type -> its own field: the message of type "Pooling" is PoolingParameter.
-_OWN_FIELD = {
-    field.message_type.name.removesuffix("Parameter"): field.name
-    for field in _FIELDS
-    if field.message_type and field.name.endswith("_param")
-}
+
+class BottomError(CaffeError, TypeError):
+    """A bottom that is no Top; pycaffe raises TypeError, so scripts may catch that."""
+
+
+def param_name_dict() -> dict[str, str]:
+    """Layer type -> the stem of its own field: "convolution" (_param) for "Convolution"."""
+    stems = {
+        field.message_type.name.removesuffix("Parameter"): field.name.removesuffix("_param")
+        for field in caffe_pb2.LayerParameter.DESCRIPTOR.fields
+        if field.message_type and field.name.endswith("_param")
+    }
+    return OrderedDict(sorted(stems.items()))
+
+
+_STEMS = param_name_dict()
 
 
 def _field(message: Message, name: str, owner: str) -> Any:
@@ -49,11 +58,14 @@ def _scalar(field: Any, value: Any) -> Any:
     return field.enum_type.values_by_name[value].number if by_name else value
 
 
-def _assign(message: Message, name: str, value: Any, owner: str) -> None:
-    """Set the field `name` of `message`; a repeated field takes a list or one value."""
-    field, target = _field(message, name, owner), getattr(message, name)
+def assign_proto(proto: Message, name: str, val: Any, owner: str = "assign_proto") -> None:
+    """Set the field `name` of a message: dicts for messages, a list or one value if repeated.
+
+    Raises CaffeError, `owner` in front, if there is no such field or it cannot be `val`.
+    """
+    field, target = _field(proto, name, owner), getattr(proto, name)
     repeated = hasattr(target, "extend")
-    values = value if repeated and isinstance(value, list | tuple) else [value]
+    values = val if repeated and isinstance(val, list | tuple) else [val]
     try:
         if field.message_type:
             for item in values:
@@ -61,24 +73,24 @@ def _assign(message: Message, name: str, value: Any, owner: str) -> None:
         elif repeated:
             target.extend([_scalar(field, item) for item in values])
         else:
-            setattr(message, name, _scalar(field, value))
+            setattr(proto, name, _scalar(field, val))
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise CaffeError(f"{owner}: field {name} cannot be {value!r}: {error}") from None
+        raise CaffeError(f"{owner}: field {name} cannot be {val!r}: {error}") from None
 
 
 def _merge(message: Message, values: Mapping[str, Any], owner: str) -> None:
     """Set the fields of `message` from a dict; an empty one still makes it present."""
     message.SetInParent()
     for name, value in values.items():
-        _assign(message, name, value, owner)
+        assign_proto(message, name, value, owner)
 
 
 def _layer_param(type_name: str, params: Mapping[str, Any]) -> caffe_pb2.LayerParameter:
     layer = caffe_pb2.LayerParameter(type=type_name)
-    own = getattr(layer, _OWN_FIELD[type_name]) if type_name in _OWN_FIELD else layer
+    own = getattr(layer, f"{_STEMS[type_name]}_param") if type_name in _STEMS else layer
     for name, value in params.items():
         inside = name in own.DESCRIPTOR.fields_by_name
-        _assign(own if inside else layer, name, value, f"L.{type_name}")
+        assign_proto(own if inside else layer, name, value, f"L.{type_name}")
     return layer
 
 
@@ -94,23 +106,33 @@ class Top:
 
 
 class Function:
-    """One layer: its type, the Tops it reads, its parameters and its own `tops`."""
+    """One layer: its type, the Tops it reads, its parameters and its own `tops`.
+
+    `params` are the keywords, which may be changed until the net is written.
+    """
 
     def __init__(self, type_name: str, inputs: tuple[Top, ...], params: dict[str, Any]) -> None:
         self.type_name, self.inputs = type_name, inputs
-        for top in inputs:
+        for index, top in enumerate(inputs):
             if not isinstance(top, Top):
-                raise CaffeError(
-                    f"L.{type_name}: expected tops of layers as bottoms, got {top!r}; "
-                    "write parameters as keywords"
+                raise BottomError(
+                    f"{type_name} input {index} is not a Top (type is {type(top)}); give layers' "
+                    "tops one by one, and parameters as keywords"
                 )
         self.params = dict(params)
         self.ntop = self.params.pop("ntop", 1)
         self.in_place = self.params.pop("in_place", False)
-        if self.in_place and (len(inputs) != 1 or self.ntop != 1):
-            raise CaffeError(f"L.{type_name}: in_place needs one bottom and one top")
-        self.layer_param = _layer_param(type_name, self.params)
+        if self.in_place and len(inputs) != self.ntop:
+            raise CaffeError(
+                f"L.{type_name}: in_place needs as many tops as bottoms, got {self.ntop} "
+                f"and {len(inputs)}"
+            )
+        self.layer_param()  # so that mistakes show here
         self.tops = tuple(Top(self, n) for n in range(self.ntop))
+
+    def layer_param(self) -> caffe_pb2.LayerParameter:
+        """The layer without its name and blobs."""
+        return _layer_param(self.type_name, self.params)
 
 
 class _Writer:
@@ -139,7 +161,7 @@ class _Writer:
         layer.bottom.extend(self.layers[top.fn].top[top.n] for top in fn.inputs)
         made = layer.bottom if fn.in_place else [self._name(t, fn.type_name) for t in fn.tops]
         layer.top.extend(made)
-        layer.MergeFrom(fn.layer_param)
+        layer.MergeFrom(fn.layer_param())
         self.layers[fn] = layer
 
 
@@ -194,7 +216,7 @@ class NetSpec:
         return _net(self.tops.values(), {top: name for name, top in self.tops.items()})
 
 
-class _Layers:
+class Layers:
     """`L.<Type>(*bottoms, ntop=1, in_place=False, **fields)`: one Top, or a tuple of `ntop`.
 
     With ntop=0 the Function itself.
@@ -211,12 +233,12 @@ class _Layers:
         return make
 
 
-class _Params:
+class Parameters:
     """`P.<Message>.<ENUM VALUE>`: `P.Pooling.MAX` is PoolingParameter.MAX."""
 
     def __getattr__(self, name: str) -> type[Message]:
         return getattr(caffe_pb2, f"{name}Parameter")
 
 
-layers = _Layers()
-params = _Params()
+layers = Layers()
+params = Parameters()

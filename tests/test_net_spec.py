@@ -6,6 +6,7 @@ from google.protobuf import text_format
 import caffe
 from caffe import layers as L
 from caffe import params as P
+from caffe.net_spec import assign_proto, param_name_dict
 from caffe.proto import caffe_pb2
 
 
@@ -116,7 +117,7 @@ def test_the_text_builds_a_net(tmp_path):
         ({"weight_filler": "xavier"}, r"field weight_filler cannot be 'xavier'"),
         ({"num_output": "many"}, r"field num_output cannot be 'many'"),
         ({"convolution_param": {"engine": "CUDA"}}, r"field engine cannot be 'CUDA'"),
-        ({"in_place": True, "ntop": 2}, r"in_place needs one bottom and one top"),
+        ({"in_place": True, "ntop": 2}, r"in_place needs as many tops as bottoms, got 2 and 1"),
     ],
 )
 def test_mistakes_are_named_where_the_layer_is_made(fields, message):
@@ -125,9 +126,47 @@ def test_mistakes_are_named_where_the_layer_is_made(fields, message):
         L.Convolution(data, **fields)
 
 
-def test_bottoms_must_be_tops():
-    with pytest.raises(caffe.CaffeError, match=r"L.ReLU: expected tops .* got 'data'"):
-        L.ReLU("data")
+@pytest.mark.parametrize("error", [caffe.CaffeError, TypeError])
+def test_bottoms_must_be_tops(error):
+    pair = L.DummyData(ntop=2, shape={"dim": 3})
+    with pytest.raises(error, match=r"^ReLU input 0 is not a Top \(type is <class 'tuple'>\)"):
+        L.ReLU(pair)
+    with pytest.raises(error, match=r"^Concat input 1 is not a Top \(type is <class 'str'>\)"):
+        L.Concat(pair[0], "data")
+
+
+def test_keywords_may_change_until_the_net_is_written():
+    n = caffe.NetSpec()
+    n.data = L.Input(shape={"dim": [2, 3]})
+    n.fc = L.InnerProduct(n.data, num_output=5)
+    assert n.fc.fn.params == {"num_output": 5}
+    n.fc.fn.params.update(num_output=4, name="wide")
+    assert n.to_proto().layer[1].inner_product_param.num_output == 4
+    assert n.to_proto().layer[1].name == "wide"
+
+
+def test_a_layer_may_change_several_blobs_in_place():
+    n = caffe.NetSpec()
+    n.a, n.b = L.DummyData(ntop=2, shape={"dim": [2, 3]})
+    n.c, n.d = L.Python(n.a, n.b, ntop=2, in_place=True, module="m", layer="Swap")
+    swap = n.to_proto().layer[1]
+    assert (list(swap.bottom), list(swap.top)) == (["a", "b"], ["a", "b"])
+
+
+def test_param_name_dict_and_assign_proto():
+    names = param_name_dict()
+    assert names["InnerProduct"] == "inner_product"
+    assert "convolution" in names.values()
+    assert list(names) == sorted(names)
+    layer = caffe_pb2.LayerParameter()
+    assign_proto(layer, "param", [{"lr_mult": 3}, {"lr_mult": 0}])
+    assign_proto(layer, "include", {"phase": "TEST", "stage": ["a", "b"]})
+    assign_proto(layer, "loss_weight", 2)
+    assert [spec.lr_mult for spec in layer.param] == [3, 0]
+    assert (layer.include[0].phase, list(layer.include[0].stage)) == (caffe.TEST, ["a", "b"])
+    assert list(layer.loss_weight) == [2]
+    with pytest.raises(caffe.CaffeError, match=r'assign_proto: .* no field "tpo"; did you mean'):
+        assign_proto(layer, "tpo", "x")
 
 
 def test_the_package_of_layers_is_still_a_package():
