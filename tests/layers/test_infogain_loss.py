@@ -1,4 +1,4 @@
-"""InfogainLoss: hand value, gradient, matrix from a bottom or a file, errors."""
+"""InfogainLoss: both versions, hand values, gradient, matrix from a bottom or a file, errors."""
 
 import math
 
@@ -37,6 +37,49 @@ def test_gradient_with_the_matrix_of_a_file(tmp_path):
     assert float(loss) == pytest.approx(-(matrix[y] * np.log(p)).sum() / 3)
 
 
+def _softmax(x: np.ndarray, axis: int) -> np.ndarray:
+    powers = np.exp(x - x.max(axis=axis, keepdims=True))
+    return powers / powers.sum(axis=axis, keepdims=True)
+
+
+@pytest.mark.parametrize(
+    ("param", "divisor"),
+    [
+        ("", 61),
+        ("normalization:FULL", 70),
+        ("normalization:BATCH_SIZE", 2),
+        ("normalize:false", 2),
+        ("normalization:NONE", 1),
+    ],
+)
+def test_from_scores_over_an_axis(param, divisor):
+    rng = np.random.default_rng(1)
+    x, matrix = rng.standard_normal((2, 3, 7, 5)), rng.standard_normal((3, 3))
+    y = rng.integers(0, 3, (2, 7, 5))
+    y.reshape(-1)[:9] = 255
+    fields = f'bottom:"h" loss_param{{ignore_label:255 {param}}}'
+    text = TEXT % (fields, "axis:-3") + ' top:"q"'
+    layer = make_layer(text, x.shape, y.shape, (1, 1, 3, 3))
+    bottoms = [torch.tensor(part) for part in (x, y, matrix.reshape(1, 1, 3, 3))]
+    loss, q = layer.run(*bottoms, device=CPU)
+    p, want = _softmax(x, 1), 0.0
+    for n, h, w in np.argwhere(y != 255):
+        want -= matrix[y[n, h, w]] @ np.log(p[n, :, h, w])
+    assert float(loss) == pytest.approx(want / divisor)
+    np.testing.assert_allclose(q, p)
+
+
+def test_gradient_of_scores():
+    rng = np.random.default_rng(2)
+    layer = make_layer(TEXT % ('bottom:"h"', "axis:1"), (4, 3), (4,), (3, 3))
+    x, matrix, y = rng.standard_normal((4, 3)), rng.standard_normal((3, 3)), np.array([2, 0, 1, 2])
+    check_gradient(layer, x, y, matrix, wrt=(0,))
+    leaf = torch.tensor(x, requires_grad=True)
+    (loss,) = layer.run(leaf, torch.tensor(y), torch.tensor(matrix), device=CPU)
+    want = (_softmax(x, 1) * matrix[y].sum(1, keepdims=True) - matrix[y]) / 4
+    np.testing.assert_allclose(torch.autograd.grad(loss, leaf)[0], want)
+
+
 def test_names_what_does_not_fit(tmp_path):
     layer = make_layer(TEXT % ('bottom:"h"', ""), (2, 3), (2,), (3, 2))
     with pytest.raises(caffe.CaffeError, match=r'"l".*a matrix \(3, 3\), got \(2,\) and \(3, 2\)'):
@@ -50,5 +93,12 @@ def test_names_what_does_not_fit(tmp_path):
     message = r"short.binaryproto: a blob of shape \(3, 3\) holds 2 numbers"
     with pytest.raises(caffe.CaffeError, match=message):
         make_layer(TEXT % ("", f'source:"{tmp_path}/short.binaryproto"'), (2, 3), (2,))
-    with pytest.raises(caffe.CaffeError, match="axis: not supported; put a Softmax"):
-        make_layer(TEXT % ('bottom:"h"', "axis:1"), (2, 3), (2,), (3, 3))
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [("loss_param{normalize:true}", "loss_param needs"), ('top:"q"', "a second top needs")],
+)
+def test_names_what_only_scores_have(fields, message):
+    with pytest.raises(caffe.CaffeError, match=rf'"l".*{message} infogain_loss_param.axis'):
+        make_layer(TEXT % (f'bottom:"h" {fields}', ""), (2, 3), (2,), (3, 3))
