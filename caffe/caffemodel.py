@@ -3,36 +3,42 @@
 Files are binary protobuf, parsed through weights.proto: names and blobs only (see there why).
 """
 
-import logging
 import math
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import TypeVar
 
 import numpy as np
 from google.protobuf.message import DecodeError, Message
 
-from caffe.blob import Blob
+from caffe.blob import checked_shape
 from caffe.errors import CaffeError
 from caffe.files import write_atomic
-from caffe.layer import Layer
 from caffe.proto import caffe_pb2, weights_pb2
+from caffe.weights import LayerWeights, NetWeights
 
-_log = logging.getLogger("caffe")
 _M = TypeVar("_M", bound=Message)
+_Layer = weights_pb2.Layer | weights_pb2.V1Layer | weights_pb2.V0Layer
+_LARGEST = 2**31 - 1  # bytes of a message, for protobuf counts them in an int
+_V1_TYPES = {number: name for name, number in caffe_pb2.V1LayerParameter.LayerType.items()}
 
 
 def parse_binary(path: str | os.PathLike, message: _M) -> _M:
-    """Parse a binary protobuf file; CaffeError if it is missing or is not one."""
+    """Parse a binary protobuf file; CaffeError if it is missing, too large or is not one."""
+    kind = type(message).__name__
     try:
         with open(path, "rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            if size > _LARGEST:
+                raise CaffeError(
+                    f"{path}: expected a {kind} of at most {_LARGEST} bytes, got {size}"
+                )
             message.ParseFromString(file.read())
     except OSError as error:
         raise CaffeError(f"{path}: cannot read: {error.strerror}") from None
     except DecodeError:
-        kind = type(message).__name__
         raise CaffeError(
-            f"{path}: not a binary protobuf file of Caffe (expected a {kind})"
+            f"{path}: not a binary protobuf file of Caffe, or cut off (expected a {kind})"
         ) from None
     return message
 
@@ -46,16 +52,28 @@ def blob_shape(proto: weights_pb2.Blob) -> tuple[int, ...]:
     return ()
 
 
-def blob_array(proto: weights_pb2.Blob, path: str | os.PathLike) -> np.ndarray:
-    """The blob's numbers as float32 of its shape; CaffeError naming its file if they do not fit."""
-    shape = blob_shape(proto)
-    if proto.double_data:
-        flat = np.frombuffer(b"".join(proto.double_data), "<f8").astype(np.float32)
-    else:
-        flat = np.frombuffer(b"".join(proto.data), "<f4")
-    if flat.size != math.prod(shape):
-        raise CaffeError(f"{path}: a blob of shape {shape} holds {flat.size} numbers")
-    return flat.reshape(shape)
+def _array(
+    floats: Sequence[bytes], doubles: Sequence[bytes], shape: tuple[int, ...], where: str
+) -> np.ndarray:
+    """Packed numbers as float32 of this shape; CaffeError if there are more or fewer of them."""
+    content, kind = (b"".join(doubles), "<f8") if doubles else (b"".join(floats), "<f4")
+    count, rest = divmod(len(content), int(kind[2:]))
+    if rest or count != math.prod(shape):
+        raise CaffeError(f"{where}: a blob of shape {shape} holds {count} numbers")
+    return np.frombuffer(content, kind).astype(np.float32, copy=False).reshape(shape)
+
+
+def blob_array(proto: weights_pb2.Blob, where: str | os.PathLike) -> np.ndarray:
+    """The blob's numbers as float32 of its shape.
+
+    Raises CaffeError, beginning with `where`, if the shape is larger than Caffe's blobs can be or
+    the numbers do not fill it.
+    """
+    try:
+        shape = checked_shape(blob_shape(proto))
+    except ValueError as error:
+        raise CaffeError(f"{where}: {error}") from None
+    return _array(proto.data, proto.double_data, shape, str(where))
 
 
 def read_blob(path: str | os.PathLike) -> np.ndarray:
@@ -63,69 +81,85 @@ def read_blob(path: str | os.PathLike) -> np.ndarray:
     return blob_array(parse_binary(path, weights_pb2.Blob()), path)
 
 
-def blob_proto(array: np.ndarray) -> weights_pb2.Blob:
-    """The array as a blob message."""
+def blob_proto(array: np.ndarray, diff: np.ndarray | None = None) -> weights_pb2.Blob:
+    """The array, and its diff if given, as a blob message."""
     proto = weights_pb2.Blob()
     proto.shape.dim.extend(array.shape)
     proto.data.append(np.ascontiguousarray(array, "<f4").tobytes())
+    if diff is not None:
+        proto.diff.append(np.ascontiguousarray(diff, "<f4").tobytes())
     return proto
 
 
-def read_layers(path: str | os.PathLike) -> list[tuple[str, list[np.ndarray]]]:
-    """(layer name, its blobs) of every layer with blobs in a .caffemodel, old or new."""
-    net = parse_binary(path, weights_pb2.Net())
-    layers: list[weights_pb2.V1Layer | weights_pb2.Layer] = [*net.layers, *net.layer]
-    found = [layer for layer in layers if layer.blobs]
-    if not found:
-        raise CaffeError(f"{path}: no layer with weights in it (expected a .caffemodel)")
-    return [(layer.name, [blob_array(blob, path) for blob in layer.blobs]) for layer in found]
+def _diff(proto: weights_pb2.Blob, shape: tuple[int, ...], where: str) -> np.ndarray | None:
+    if not (proto.diff or proto.double_diff):
+        return None
+    return _array(proto.diff, proto.double_diff, shape, f"{where}, diff")
 
 
-def _same_shape(mine: Sequence[int], theirs: Sequence[int]) -> bool:
-    """Equal, or equal once leading ones are dropped: old files pad shapes to four axes."""
-    if len(theirs) == 4 and len(mine) <= 4:
-        return tuple(theirs) == (1,) * (4 - len(mine)) + tuple(mine)
-    return tuple(mine) == tuple(theirs)
+def _blobs(layer: _Layer, path: str | os.PathLike) -> LayerWeights:
+    """The layer's name and blobs."""
+    weights = LayerWeights(_text(layer.name), [])
+    diffs = []
+    for i, proto in enumerate(layer.blobs):
+        where = f'{path}: layer "{weights.name}", blob {i}'
+        blob = blob_array(proto, where)
+        weights.blobs.append(blob)
+        diffs.append(_diff(proto, blob.shape, where))
+    if any(diff is not None for diff in diffs):
+        weights.diffs = diffs
+    return weights
 
 
-def load_into(params: Mapping[str, Sequence[Blob]], path: str | os.PathLike) -> list[str]:
-    """Copy a file's blobs into the layers of the same name; the names that were loaded.
+def _text(name: str | bytes) -> str:
+    """protobuf hands over as bytes what Caffe wrote in another encoding than UTF-8."""
+    return name if isinstance(name, str) else name.decode(errors="replace")
 
-    Layers of the file that the net lacks are passed over. Raises CaffeError naming file, layer,
-    blob and both shapes if one does not fit.
+
+def _layer(layer: weights_pb2.Layer | weights_pb2.V1Layer, path: str | os.PathLike) -> LayerWeights:
+    if isinstance(layer, weights_pb2.Layer):
+        weights = _blobs(layer, path)
+        weights.type = _text(layer.type)
+    elif layer.HasField("layer"):
+        weights = _blobs(layer.layer, path)
+        weights.type = _text(layer.layer.type)
+    else:
+        weights = _blobs(layer, path)
+        weights.type = _V1_TYPES.get(layer.type, "")
+    weights.bottoms, weights.tops = [*map(_text, layer.bottom)], [*map(_text, layer.top)]
+    return weights
+
+
+def read(path: str | os.PathLike) -> NetWeights:
+    """All layers of a .caffemodel, whether their blobs are in `layer` or in the older `layers`.
+
+    Raises CaffeError naming the file and, if it is a blob's fault, layer and blob.
     """
-    loaded = []
-    for name, arrays in read_layers(path):
-        if name not in params:
-            _log.info("%s: layer %s is not in this net", path, name)
-            continue
-        blobs = params[name]
-        if len(blobs) != len(arrays):
-            raise CaffeError(
-                f'{path}: layer "{name}": expected {len(blobs)} blob(s), the file has {len(arrays)}'
-            )
-        for i, (blob, array) in enumerate(zip(blobs, arrays, strict=True)):
-            if not _same_shape(blob.shape, array.shape):
+    net = parse_binary(path, weights_pb2.Net())
+    layers = [_layer(layer, path) for layer in net.layers]
+    layers += [_layer(layer, path) for layer in net.layer]
+    if not any(layer.blobs for layer in layers):
+        raise CaffeError(f"{path}: no layer with weights in it (expected a .caffemodel)")
+    return NetWeights(layers, _text(net.name))
+
+
+def write(path: str | os.PathLike, weights: NetWeights) -> None:
+    """Write a binary .caffemodel, atomically.
+
+    Raises CaffeError if a blob is missing because another layer owns it (see LayerWeights), or if
+    protobuf cannot hold as much.
+    """
+    net = weights_pb2.Net(name=weights.name)
+    for layer in weights.layers:
+        out = net.layer.add(name=layer.name, type=layer.type, bottom=layer.bottoms, top=layer.tops)
+        diffs = layer.diffs or [None] * len(layer.blobs)
+        for i, (blob, diff) in enumerate(zip(layer.blobs, diffs, strict=True)):
+            if blob is None:
                 raise CaffeError(
-                    f'{path}: layer "{name}", blob {i}: the net expects shape {blob.shape}, the '
-                    f"file has {array.shape}; rename the layer to train it from scratch"
+                    f'{path}: layer "{layer.name}", blob {i} is a shared parameter that its source '
+                    "keeps with another layer; load the source into its net and save that"
                 )
-            blob.data[...] = array.reshape(blob.shape)
-        loaded.append(name)
-    return loaded
-
-
-def _to_message(layers: Iterable[Layer], name: str) -> weights_pb2.Net:
-    net = weights_pb2.Net(name=name)
-    for layer in layers:
-        if layer.type == "Split":  # nets insert their own
-            continue
-        param: caffe_pb2.LayerParameter = layer.layer_param
-        out = net.layer.add(name=param.name, type=param.type, bottom=param.bottom, top=param.top)
-        out.blobs.extend(blob_proto(blob.data) for blob in layer.blobs)
-    return net
-
-
-def save(layers: Iterable[Layer], name: str, path: str | os.PathLike) -> None:
-    """Write a net's parameters as a binary .caffemodel, atomically."""
-    write_atomic(path, _to_message(layers, name).SerializeToString())
+            out.blobs.append(blob_proto(blob, diff))
+    if net.ByteSize() > _LARGEST:
+        raise CaffeError(f"{path}: more than {_LARGEST} bytes do not fit; write a .h5 file")
+    write_atomic(path, net.SerializeToString())

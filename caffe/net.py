@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from caffe import batching, caffemodel, debug_info, graph, layer_view
+from caffe import batching, debug_info, graph, hdf5, layer_view, weights, weights_file
 from caffe.batching import Arrays
 from caffe.blob import Blob
 from caffe.device import current_device
@@ -465,28 +465,35 @@ class Net:
 
     # -- weights -----------------------------------------------------------------------------------
 
-    def copy_from(self, weights_file: str | os.PathLike) -> None:
-        """Load the layers that the file and the net have in common by name.
+    def copy_from(self, path: str | os.PathLike) -> None:
+        """Load the layers that the file (see caffe/weights_file.py) and the net have in common.
 
-        Raises CaffeError naming file, layer and both shapes if a blob does not fit.
+        They go together by name, see `caffe.weights.load`. Raises CaffeError naming the file and
+        every blob that does not fit; then nothing was loaded.
         """
-        caffemodel.load_into(self.params, weights_file)
+        weights.load(self._layers, weights_file.read(path), path)
 
-    def save(self, path: str | os.PathLike) -> None:
-        """Write all parameters as a binary .caffemodel."""
-        caffemodel.save(self._layers, self.name, path)
+    def load_hdf5(self, path: str | os.PathLike) -> None:
+        """`copy_from` for an HDF5 file, whatever it is called."""
+        weights.load(self._layers, hdf5.read(path), path)
+
+    def save(self, path: str | os.PathLike, write_diff: bool = False) -> None:
+        """Write all parameters, and with `write_diff` their diffs, as a binary .caffemodel.
+
+        A path that ends in .h5 or .safetensors gives a file of that format.
+        """
+        weights_file.write(path, weights.of_net(self._layers, self.name, write_diff))
+
+    def save_hdf5(self, path: str | os.PathLike, write_diff: bool = False) -> None:
+        """`save` as an HDF5 file, whatever it is called."""
+        hdf5.write(path, weights.of_net(self._layers, self.name, write_diff))
 
     def share_with(self, other: "Net") -> None:
-        """Use the other net's parameters, by layer name, from now on."""
-        theirs = other.params
-        for name, blobs in self.params.items():
-            for i, (mine, blob) in enumerate(zip(blobs, theirs.get(name, []), strict=False)):
-                if mine.shape != blob.shape:
-                    raise CaffeError(
-                        f'share_with: layer "{name}", blob {i}: expected {mine.shape}, '
-                        f"got {blob.shape}"
-                    )
-                mine.share(blob)
+        """Use the other net's parameters, by layer name, from now on.
+
+        Raises CaffeError if one does not fit; then nothing is shared.
+        """
+        weights.share(self._layers, other._layers)
 
 
 def _fill(view: np.ndarray, array: np.ndarray, what: str) -> None:

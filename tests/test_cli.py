@@ -12,11 +12,14 @@ import pytest
 import torch
 
 import caffe
-from caffe import cli
-from caffe.caffemodel import read_layers
+from caffe import caffemodel, cli
 from tests.solver_checks import write_solver
 
 FIXED = 'base_lr: 0.1 lr_policy: "fixed" momentum: 0.9 max_iter: 6 '
+
+
+def _blobs(path) -> list[np.ndarray]:
+    return next(layer.blobs for layer in caffemodel.read(path).layers if layer.name == "ip")
 
 
 def _solver(folder, text: str = "") -> str:
@@ -28,17 +31,17 @@ def test_train_then_resume_then_finetune(tmp_path, capsys):
     assert cli.main(["train", "--solver", path]) == 0
     log = capsys.readouterr().err
     assert re.search(r"^I\d{4} \d\d:\d\d:\d\d\.\d{6} +\d+ solver\.py:\d+\] Iteration 4 ", log, re.M)
-    first = dict(read_layers(tmp_path / "run_iter_6.caffemodel"))["ip"]
+    first = _blobs(tmp_path / "run_iter_6.caffemodel")
     # the original command's single dash
     assert cli.main(["train", "-solver", path, f"-snapshot={tmp_path}/run_iter_4.solverstate"]) == 0
-    again = dict(read_layers(tmp_path / "run_iter_6.caffemodel"))["ip"]
+    again = _blobs(tmp_path / "run_iter_6.caffemodel")
     assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
     weights = f"{tmp_path}/run_iter_4.caffemodel, {tmp_path}/run_iter_6.caffemodel"
     still = write_solver(
         tmp_path, f'base_lr: 0 lr_policy: "fixed" max_iter: 1 snapshot_prefix: "{tmp_path}/w"'
     )
     assert cli.main(["train", "--solver", still, "--weights", weights]) == 0
-    tuned = dict(read_layers(tmp_path / "w_iter_1.caffemodel"))["ip"]
+    tuned = _blobs(tmp_path / "w_iter_1.caffemodel")
     assert all(np.array_equal(a, b) for a, b in zip(first, tuned, strict=True))
 
 

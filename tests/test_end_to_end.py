@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from caffe.caffemodel import read_layers
+from caffe import caffemodel
 
 ROOT = Path(__file__).parents[1]
 STUDENT_CONVS = 13
@@ -60,7 +60,8 @@ def runs(data, tmp_path_factory):
 
 def weights(runs, stage):
     folder = runs / stage if stage == "pretrain" else runs / "seed1" / stage
-    return dict(read_layers(folder / f"{stage}_iter_2.caffemodel"))
+    layers = caffemodel.read(folder / f"{stage}_iter_2.caffemodel").layers
+    return {layer.name: layer.blobs for layer in layers if layer.blobs}
 
 
 def test_every_stage_leaves_log_weights_and_state(runs):
