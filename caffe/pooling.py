@@ -6,6 +6,8 @@ from typing import NamedTuple
 import torch
 from torch.nn.functional import avg_pool2d, max_pool2d, pad, unfold
 
+from caffe.proto import caffe_pb2
+
 
 class Window(NamedTuple):
     """Rows and columns of a pooling window, of its steps and of the border around the map."""
@@ -50,6 +52,18 @@ class Window(NamedTuple):
                 x.shape[2:], self.kernel, self.stride, self.pad, counts, strict=True
             )
         )
+
+
+def pool(x: torch.Tensor, window: Window, method: int, sample: bool) -> torch.Tensor:
+    """One number for each window; `method` is a PoolMethod, whose numbers SPP and Pooling share.
+
+    sample: draw for STOCHASTIC, as in training.
+    """
+    if method == caffe_pb2.PoolingParameter.AVE:
+        return average_pool(x, window)
+    if method == caffe_pb2.PoolingParameter.STOCHASTIC:
+        return stochastic_pool(x, window, sample)
+    return max_pool(x, window)
 
 
 def max_pool(x: torch.Tensor, window: Window) -> torch.Tensor:

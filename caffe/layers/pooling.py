@@ -51,10 +51,6 @@ class Pooling(Layer):
         window = whole if param.global_pooling else self.window
         if min(window.output(x)) < 1:
             self.fail(f"expected maps of at least {window.kernel}, got a bottom {tuple(x.shape)}")
-        if param.pool == caffe_pb2.PoolingParameter.AVE:
-            return pooling.average_pool(x, window)
-        if param.pool == caffe_pb2.PoolingParameter.STOCHASTIC:
-            return pooling.stochastic_pool(x, window, self.phase == caffe_pb2.TRAIN)
         if len(self.layer_param.top) == 2:
             return pooling.max_pool_with_mask(x, window)
-        return pooling.max_pool(x, window)
+        return pooling.pool(x, window, param.pool, sample=self.phase == caffe_pb2.TRAIN)

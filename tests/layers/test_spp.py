@@ -44,6 +44,19 @@ def test_equals_joined_pooling_layers(kind):
     check_gradient(layer, x)
 
 
+def test_stochastic_is_the_expectation_in_test_and_a_draw_in_training():
+    x = np.random.default_rng(0).integers(0, 9, (2, 3, 4, 8)).astype(float)
+    text = TEXT % "pyramid_height:2 pool:STOCHASTIC"
+    (y,) = make_layer(text, x.shape, phase=caffe.TEST).run(torch.tensor(x), device=CPU)
+    bins = [x, x[:, :, :2, :4], x[:, :, :2, 4:], x[:, :, 2:, :4], x[:, :, 2:, 4:]]
+    first, *rest = [(part**2).sum((2, 3)) / part.sum((2, 3)) for part in bins]
+    np.testing.assert_allclose(y, np.concatenate([first, np.stack(rest, 2).reshape(2, -1)], 1))
+    (drawn,) = make_layer(text, x.shape).run(torch.tensor(x), device=CPU)
+    for part, value in zip(bins[1:], drawn[:, 3:].reshape(2, 3, 4).unbind(2), strict=True):
+        assert (part == value.numpy()[:, :, None, None]).any((2, 3)).all()
+    assert not np.allclose(drawn, y)
+
+
 def test_a_single_level_keeps_its_axes():
     layer = make_layer(TEXT % "pyramid_height:1", (2, 3, 7, 5))
     assert layer.top_shapes((2, 3, 7, 5)) == [(2, 3, 1, 1)]
@@ -53,7 +66,11 @@ def test_a_single_level_keeps_its_axes():
     ("fields", "shape", "message"),
     [
         ("", (2, 3, 7, 5), "pyramid_height must be given"),
-        ("pyramid_height:2 pool:STOCHASTIC", (2, 3, 7, 5), "MAX or AVE, got STOCHASTIC"),
+        (
+            "pyramid_height:2 pool:STOCHASTIC",
+            (2, 3, 8, 5),
+            r"multiples of 2 for 2 x 2 bins, got \(8, 5\)",
+        ),
         ("pyramid_height:2", (2, 3, 7), r"a bottom \(N, C, H, W\), got \(2, 3, 7\)"),
         ("pyramid_height:3", (2, 3, 9, 5), r"maps of \(9, 5\) are too small for 4 x 4 bins"),
     ],
