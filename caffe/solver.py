@@ -141,30 +141,40 @@ class Solver:
     # -- snapshots ---------------------------------------------------------------------------------
 
     def snapshot(self) -> None:
-        """Write <snapshot_prefix>_iter_<iter>.caffemodel and .solverstate."""
+        """Write <snapshot_prefix>_iter_<iter>.caffemodel and .solverstate.
+
+        With `snapshot_format: HDF5` both end in .h5, with `snapshot_diff` the weights hold the
+        parameters' diffs, too.
+        """
         if not self.param.snapshot_prefix:
             raise CaffeError("solver: snapshot_prefix is missing")
         stem = f"{self.param.snapshot_prefix}_iter_{self._iter}"
-        weights, state = f"{stem}.caffemodel", f"{stem}.solverstate"
-        self.net.save(weights)  # first, so that a state never names weights that are not there
+        hdf5 = self.param.snapshot_format == caffe_pb2.SolverParameter.HDF5
+        suffix, kind = (".h5", "HDF5") if hdf5 else ("", "binary proto")
+        weights, state = f"{stem}.caffemodel{suffix}", f"{stem}.solverstate{suffix}"
+        _log.info("Snapshotting to %s file %s", kind, weights)
+        # The weights first, so that a state never names weights that are not there.
+        self.net.save(weights, self.param.snapshot_diff)
+        _log.info("Snapshotting solver state to %s file %s", kind, state)
         last = max(0, self._iter - 1)  # Caffe stores the step of the last update
         step = lr_policy.current_step(self.param, last)
         solverstate.save(state, self._iter, weights, self._updater.history, step)
         self._saved_at = self._iter
-        _log.info("Snapshotting to binary proto files %s, %s", weights, state)
 
     def restore(self, state_file: str | os.PathLike) -> None:
-        """Continue from a .solverstate and the weights that it names.
+        """Continue from a .solverstate or .solverstate.h5 and the weights that it names.
 
-        Raises CaffeError naming the file if it does not fit this solver or net.
+        Raises CaffeError naming the file if it does not fit this solver or net; then solver and net
+        are as they were.
         """
         iteration, weights, history = solverstate.load(state_file)
         try:
-            self._updater.set_history(history)
+            self._updater.check_history(history)
         except CaffeError as error:
             raise CaffeError(f"{state_file}: {error}") from None
         if weights is not None:
             self.net.copy_from(weights)
+        self._updater.set_history(history)
         self._iter, self._saved_at = iteration, None
         self._shown_at = (iteration, time.perf_counter())
         self._losses.clear()

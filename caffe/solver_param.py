@@ -51,12 +51,6 @@ def _check(param: caffe_pb2.SolverParameter, where: str) -> None:
     for field in ("iter_size", "average_loss"):
         if getattr(param, field) < 1:
             raise CaffeError(f"{where}: {field} must be at least 1, got {getattr(param, field)}")
-    if param.snapshot_format == caffe_pb2.SolverParameter.HDF5:
-        raise CaffeError(
-            f"{where}: snapshot_format HDF5 cannot be written; use snapshot_format: BINARYPROTO"
-        )
-    if param.snapshot_diff:
-        raise CaffeError(f"{where}: snapshot_diff cannot be written; remove it")
     _check_folder(param, where)
 
 

@@ -1,10 +1,11 @@
-""".solverstate files: where training stood, beside the .caffemodel it names."""
+""".solverstate files, binary or HDF5: where training stood, beside the weights they name."""
 
 import os
 from pathlib import Path
 
 import numpy as np
 
+from caffe import hdf5
 from caffe.caffemodel import blob_array, blob_proto, parse_binary
 from caffe.errors import CaffeError
 from caffe.files import write_atomic
@@ -18,25 +19,33 @@ def save(
     history: list[np.ndarray],
     current_step: int,
 ) -> None:
-    """Write a binary .caffe.SolverState atomically; `learned_net` is the weights file's path."""
+    """Write the state atomically, as HDF5 to a path that ends in .h5, else as binary protobuf.
+
+    learned_net: the weights file's path; current_step: that of the learning rate's policy.
+    """
+    if Path(path).suffix == ".h5":
+        hdf5.write_state(path, iteration, learned_net, history, current_step)
+        return
     state = weights_pb2.State(iter=iteration, learned_net=learned_net, current_step=current_step)
     state.history.extend(blob_proto(array) for array in history)
     write_atomic(path, state.SerializeToString())
 
 
 def load(path: str | os.PathLike) -> tuple[int, Path | None, list[np.ndarray]]:
-    """(iteration, weights file or None, history) of a .solverstate.
+    """(iteration, weights file or None, history) of a .solverstate or .solverstate.h5.
 
     A stored path that does not exist is looked for beside the state file, so a run's folder can
     move. Raises CaffeError naming the file if it is missing, is no state, or its weights are gone.
     """
     if Path(path).suffix == ".h5":
-        raise CaffeError(f"{path}: HDF5 states cannot be read; expected a binary .solverstate")
-    state = parse_binary(path, weights_pb2.State())
-    if not state.HasField("iter"):
-        raise CaffeError(f"{path}: no iteration in it (expected a .solverstate)")
-    history = [blob_array(blob, path) for blob in state.history]
-    return state.iter, _find(state.learned_net, Path(path)), history
+        iteration, learned_net, history = hdf5.read_state(path)
+    else:
+        state = parse_binary(path, weights_pb2.State())
+        if not state.HasField("iter"):
+            raise CaffeError(f"{path}: no iteration in it (expected a .solverstate)")
+        iteration, learned_net = state.iter, state.learned_net
+        history = [blob_array(blob, f"{path}: history {i}") for i, blob in enumerate(state.history)]
+    return iteration, _find(learned_net, Path(path)), history
 
 
 def _find(learned_net: str, state_path: Path) -> Path | None:

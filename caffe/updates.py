@@ -218,8 +218,8 @@ class Updater:
             for blob, held in zip(self._blobs, slot, strict=True)
         ]
 
-    def set_history(self, arrays: Sequence[np.ndarray]) -> None:
-        """Take back what `history` gave; CaffeError if the count or a shape does not fit."""
+    def check_history(self, arrays: Sequence[np.ndarray]) -> None:
+        """CaffeError if this is not what `history` gives, by count and shapes."""
         count = len(self._blobs)
         if len(arrays) != count * self._rule.slots:
             name = type(self._rule).__name__
@@ -235,6 +235,10 @@ class Updater:
                     f"history blob {i}: expected shape {blob.shape}, got {array.shape}; "
                     "the state belongs to another net"
                 )
+
+    def set_history(self, arrays: Sequence[np.ndarray]) -> None:
+        """Take back what `history` gave."""
+        count = len(self._blobs)
         for i, array in enumerate(arrays):
             held = torch.from_numpy(array.reshape(self._blobs[i % count].shape).copy())
             self._history[i // count][i % count] = held if array.any() else None
