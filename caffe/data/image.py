@@ -7,6 +7,8 @@ import numpy as np
 
 from caffe.errors import CaffeError
 
+LINEAR, NEAREST = cv2.INTER_LINEAR, cv2.INTER_NEAREST
+
 
 def decode(content: bytes, color: bool | None) -> np.ndarray:
     """An encoded image (JPEG, PNG, ...) as uint8 (H, W, C).
@@ -15,7 +17,10 @@ def decode(content: bytes, color: bool | None) -> np.ndarray:
     Raises CaffeError if OpenCV cannot decode it or it has more than 8 bits per channel.
     """
     flags = {True: cv2.IMREAD_COLOR, False: cv2.IMREAD_GRAYSCALE, None: cv2.IMREAD_UNCHANGED}
-    image = cv2.imdecode(np.frombuffer(content, np.uint8), flags[color]) if content else None
+    try:
+        image = cv2.imdecode(np.frombuffer(content, np.uint8), flags[color]) if content else None
+    except cv2.error:  # more pixels than OpenCV takes
+        image = None
     if image is None:
         raise CaffeError(f"expected an image file, got {len(content)} bytes that do not decode")
     if image.dtype != np.uint8:
@@ -23,11 +28,12 @@ def decode(content: bytes, color: bool | None) -> np.ndarray:
     return image.reshape(*image.shape[:2], -1)
 
 
-def resize(image: np.ndarray, height: int, width: int) -> np.ndarray:
-    """The image (H, W, C) as (height, width, C), bilinear as cv::resize does it."""
+def resize(image: np.ndarray, height: int, width: int, interpolation: int = LINEAR) -> np.ndarray:
+    """The image (H, W, C) as (height, width, C), bilinear unless said, as cv::resize does it."""
     if image.shape[:2] == (height, width):
         return image
-    return cv2.resize(image, (width, height)).reshape(height, width, -1)
+    resized = cv2.resize(image, (width, height), interpolation=interpolation)
+    return resized.reshape(height, width, -1)
 
 
 def read(path: str | os.PathLike, color: bool | None = True) -> np.ndarray:

@@ -1,13 +1,17 @@
 """transform_param: what happens to an image between the file and the blob."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
+import cv2
 import numpy as np
 
 from caffe.caffemodel import read_blob
-from caffe.data.image import resize
+from caffe.data import image as images
 from caffe.errors import CaffeError
 from caffe.proto import caffe_pb2
+
+_LARGEST_FACTOR = 16
 
 
 class Draw(NamedTuple):
@@ -41,6 +45,11 @@ class Transformer:
             raise CaffeError("transform_param: give force_color or force_gray, not both")
         if param.mean_file and param.mean_value:
             raise CaffeError("transform_param: give mean_file or mean_value, not both")
+        if any(not 0 < factor <= _LARGEST_FACTOR for factor in param.scale_factors):
+            raise CaffeError(
+                f"transform_param: expected scale_factors above 0 and at most {_LARGEST_FACTOR}, "
+                f"got {list(param.scale_factors)}"
+            )
         self.mean = _read_mean(param.mean_file) if param.mean_file else None
 
     def draw(self, rng: np.random.Generator) -> Draw:
@@ -51,13 +60,34 @@ class Transformer:
             draw = draw._replace(top=rng.random(), left=rng.random())
         return draw._replace(mirror=bool(rng.integers(2))) if self.param.mirror else draw
 
-    def _corner(self, shape: tuple[int, ...], draw: Draw) -> tuple[int, int]:
+    def _scaled(self, image: np.ndarray, draw: Draw, interpolation: int) -> np.ndarray:
+        if draw.factor == 1:
+            return image
+        # The fork multiplies in single precision and cuts off what is behind the point.
+        sizes = np.float32(image.shape[:2]) * np.float32(draw.factor)
+        height, width = np.maximum(1, sizes.astype(int)).tolist()
+        return images.resize(image, height, width, interpolation)
+
+    def _padded(self, image: np.ndarray, value: Sequence[float]) -> np.ndarray:
+        """The image, at its bottom and right grown to the crop's size where it is smaller."""
+        rows, columns = (max(0, self.crop[axis] - image.shape[axis]) for axis in (0, 1))
+        border = cv2.copyMakeBorder(
+            image, 0, rows, 0, columns, cv2.BORDER_CONSTANT, value=tuple(value)
+        )
+        return border.reshape(*border.shape[:2], -1)
+
+    def _window(self, shape: tuple[int, ...], draw: Draw) -> tuple[slice, ...]:
+        """Which part of an image of this shape is cropped."""
+        if not self.crop[0]:
+            return np.s_[:, :]
         room = [size - crop for size, crop in zip(shape, self.crop, strict=False)]
         if min(room) < 0:
             raise CaffeError(f"expected an image of at least {self.crop} to crop, got {shape[:2]}")
         if self.phase == caffe_pb2.TRAIN:
-            return int(draw.top * (room[0] + 1)), int(draw.left * (room[1] + 1))
-        return room[0] // 2, room[1] // 2
+            top, left = int(draw.top * (room[0] + 1)), int(draw.left * (room[1] + 1))
+        else:
+            top, left = room[0] // 2, room[1] // 2
+        return np.s_[top : top + self.crop[0], left : left + self.crop[1]]
 
     def _mean_of(self, shape: tuple[int, ...]) -> np.ndarray | None:
         if self.mean is not None:
@@ -74,21 +104,40 @@ class Transformer:
 
     def __call__(self, image: np.ndarray, draw: Draw) -> np.ndarray:
         """The image (H, W, C), bytes or floats, as a float32 blob (C, H', W')."""
-        if draw.factor != 1:
-            image = resize(image, *(round(size * draw.factor) for size in image.shape[:2]))
+        image = self._scaled(image, draw, images.LINEAR)
+        window = self._window(image.shape, draw)
         mean = self._mean_of(image.shape)
-        if self.crop[0]:
-            top, left = self._corner(image.shape, draw)
-            window = np.s_[top : top + self.crop[0], left : left + self.crop[1]]
-            image, mean = image[window], None if mean is None else mean[window]
-        out = image.astype(np.float32)
+        out = image[window].astype(np.float32)
         if mean is not None:
-            out -= mean
-        if draw.mirror:
-            out = out[:, ::-1]
+            out -= mean[window]
         if self.param.scale != 1:
             out *= np.float32(self.param.scale)
-        return np.ascontiguousarray(out.transpose(2, 0, 1))
+        return _turned(out, draw)
+
+    def with_labels(
+        self, image: np.ndarray, labels: np.ndarray, draw: Draw, ignore_label: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The image (H, W, C) and its label map (H, W, 1), bytes, as blobs of C and 1 channels.
+
+        Both are scaled, cropped and mirrored alike, the labels by nearest neighbour. Where the crop
+        is larger than the scaled image, the mean (rounded to bytes) and `ignore_label` are added
+        below and to the right.
+        """
+        image = self._scaled(image, draw, images.LINEAR)
+        labels = self._scaled(labels, draw, images.NEAREST)
+        draw = draw._replace(factor=1.0)
+        if self.crop[0]:
+            mean = self._mean_of(image.shape)
+            image = self._padded(image, [0] if mean is None else mean[0, 0].tolist())
+            labels = self._padded(labels, [ignore_label])
+        window = self._window(labels.shape, draw)
+        return self(image, draw), _turned(labels[window].astype(np.float32), draw)
+
+
+def _turned(image: np.ndarray, draw: Draw) -> np.ndarray:
+    """(H, W, C) as (C, H, W), flipped if the draw says so."""
+    image = image[:, ::-1] if draw.mirror else image
+    return np.ascontiguousarray(image.transpose(2, 0, 1))
 
 
 def _read_mean(path: str) -> np.ndarray:

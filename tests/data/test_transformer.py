@@ -61,12 +61,35 @@ def test_scale_factors_resize_before_the_crop():
     np.testing.assert_array_equal(transformer(flat, Draw(factor=2)), np.full((1, 7, 9), 9))
 
 
+@pytest.mark.parametrize(("factor", "size"), [(0.9, (9, 18)), (1.33, (13, 26)), (0.01, (1, 1))])
+def test_scaled_sizes_are_cut_off_in_single_precision(factor, size):
+    flat = np.full((10, 20, 1), 9, np.uint8)  # 0.9 as float32 is less, its tenfold is 9 again
+    transformer = make(f"scale_factors:{factor}")
+    out = transformer(flat, transformer.draw(np.random.default_rng(0)))
+    np.testing.assert_array_equal(out, np.full((1, *size), 9))
+
+
+def test_labels_go_where_the_image_goes():
+    labels = IMAGE[:, :, :1]
+    draw = Draw(factor=2, top=0.5, left=0.9, mirror=True)
+    data, moved = make("crop_height:3 crop_width:20 mean_value:2.4", caffe.TRAIN).with_labels(
+        IMAGE, labels, draw, 250
+    )
+    assert (data.dtype, moved.dtype) == (np.float32, np.float32)
+    rows, columns = np.arange(3, 6) // 2, np.arange(10) // 2  # 3 of 8 rows: the fourth of six crops
+    want = np.full((3, 20), 250)
+    want[:, :10] = labels[np.ix_(rows, columns)][:, :, 0]
+    np.testing.assert_array_equal(moved[0], want[:, ::-1])
+    np.testing.assert_allclose(data[:, :, :10], np.full((3, 3, 10), 2 - 2.4), rtol=1e-6)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         ("crop_size:3 crop_height:3", "crop_size or crop_height and crop_width"),
         ("crop_height:3", "both crop_height and crop_width"),
         ('mean_value:3 mean_file:"m"', "mean_file or mean_value, not both"),
+        ("scale_factors:1 scale_factors:480", r"at most 16, got \[1.0, 480.0\]"),
         ("force_gray:true force_color:true", "not both"),
         ("mean_value:3 mean_value:4", "expected 1 or 3 mean_value, got 2"),
         ("crop_size:5", r"at least \(5, 5\) to crop, got \(4, 5\)"),
