@@ -1,10 +1,13 @@
 """Convolution: a bank of learned filters slid over the spatial axes."""
 
+import math
 from collections.abc import Callable
+from typing import ClassVar
 
 import torch
 from torch.nn import functional
 
+from caffe import convolutions
 from caffe.axes import canonical_axis
 from caffe.layer import Layer, Shape
 from caffe.registry import register
@@ -15,8 +18,8 @@ from caffe.windows import window_field
 class Convolution(Layer):
     """y[o] = b[o] + sum_c x[c] (correlated with) W[o, c], in `group` separate channel groups.
 
-    bottoms: x (N..., C, S...), channels at `axis`, then 1 to 3 spatial axes; several bottoms of one
-    shape share the weights. tops: one per bottom, y (N..., num_output, S'...) with
+    bottoms: x (N..., C, S...), channels at `axis`, then any number of spatial axes; several bottoms
+    of one shape share the weights. tops: one per bottom, y (N..., num_output, S'...) with
     S' = floor((S + 2 pad - dilation (kernel - 1) - 1) / stride) + 1.
     blobs: W (num_output, C / group, kernel...); b (num_output) if `bias_term`.
     `engine` and `force_nd_im2col` do not change the result.
@@ -26,11 +29,12 @@ class Convolution(Layer):
 
     bottoms = (1, None)
     tops = (1, None)
-    operators: tuple[Callable[..., torch.Tensor], ...] = (
-        functional.conv1d,
-        functional.conv2d,
-        functional.conv3d,
-    )
+    operators: ClassVar[dict[int, Callable[..., torch.Tensor]]] = {
+        1: functional.conv1d,
+        2: functional.conv2d,
+        3: functional.conv3d,
+    }
+    general: ClassVar[Callable[..., torch.Tensor]] = staticmethod(convolutions.convolve)
 
     def setup(self, *bottoms: Shape) -> None:
         param = self.layer_param.convolution_param
@@ -38,8 +42,6 @@ class Convolution(Layer):
             self.fail(f"expected one top for each bottom, bottoms of one shape, got {bottoms}")
         self.axis = canonical_axis(self, param.axis, len(bottoms[0]))
         channels, spatial = bottoms[0][self.axis], len(bottoms[0]) - self.axis - 1
-        if not 1 <= spatial <= 3:
-            self.fail(f"expected 1 to 3 axes behind axis {self.axis}, got a bottom {bottoms[0]}")
         if not param.num_output:
             self.fail("convolution_param.num_output must be given")
         if param.group < 1 or channels % param.group or param.num_output % param.group:
@@ -51,7 +53,7 @@ class Convolution(Layer):
         self.stride = window_field(self, param, "stride", spatial, 1)
         self.pad = window_field(self, param, "pad", spatial, 0)
         self.dilation = window_field(self, param, "dilation", spatial, 1)
-        self.operator = self.operators[spatial - 1]
+        self.operator = self.operators.get(spatial, self.general)
         self.add_blob((*self.filters(channels, param.num_output), *kernel), param.weight_filler)
         if param.bias_term:
             self.add_blob((param.num_output,), param.bias_filler)
@@ -78,7 +80,7 @@ class Convolution(Layer):
         bias = rest[0] if rest else None
         if self.axis == 1:
             return tuple(self.convolve(x, weight, bias) for x in bottoms)
-        outer = bottoms[0].shape[: self.axis]
-        inner = bottoms[0].shape[self.axis :]
-        tops = [self.convolve(x.reshape(-1, *inner), weight, bias) for x in bottoms]
+        outer, inner = bottoms[0].shape[: self.axis], bottoms[0].shape[self.axis :]
+        rows = [x.reshape(math.prod(outer), *inner) for x in bottoms]
+        tops = [self.convolve(x, weight, bias) for x in rows]
         return tuple(top.reshape(*outer, *top.shape[1:]) for top in tops)

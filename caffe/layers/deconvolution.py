@@ -1,8 +1,12 @@
 """Deconvolution: the transpose of a convolution, for learned upsampling."""
 
+from collections.abc import Callable
+from typing import ClassVar
+
 import torch
 from torch.nn import functional
 
+from caffe import convolutions
 from caffe.layer import Shape
 from caffe.layers.convolution import Convolution
 from caffe.registry import register
@@ -18,11 +22,12 @@ class Deconvolution(Convolution):
     Source: Caffe's DeconvolutionLayer.
     """
 
-    operators = (
-        functional.conv_transpose1d,
-        functional.conv_transpose2d,
-        functional.conv_transpose3d,
-    )
+    operators: ClassVar[dict[int, Callable[..., torch.Tensor]]] = {
+        1: functional.conv_transpose1d,
+        2: functional.conv_transpose2d,
+        3: functional.conv_transpose3d,
+    }
+    general = staticmethod(convolutions.deconvolve)
 
     def filters(self, channels: int, outputs: int) -> Shape:
         return channels, outputs // self.layer_param.convolution_param.group

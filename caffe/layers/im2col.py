@@ -3,12 +3,11 @@
 import math
 
 import torch
-from torch.nn.functional import pad
 
 from caffe.axes import canonical_axis
 from caffe.layer import Layer, Shape
 from caffe.registry import register
-from caffe.windows import window_field
+from caffe.windows import window_field, windows
 
 
 @register("Im2col")
@@ -34,15 +33,10 @@ class Im2col(Layer):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         first, spatial = self.axis + 1, len(self.kernel)
-        windows = pad(x, [p for p in reversed(self.pad) for _ in range(2)])
-        for i, (kernel, stride, dilation) in enumerate(
-            zip(self.kernel, self.stride, self.dilation, strict=True)
-        ):
-            reach = dilation * (kernel - 1) + 1
-            windows = windows.unfold(first + i, reach, stride)[..., ::dilation]
+        columns = windows(x, self.kernel, self.stride, self.pad, self.dilation)
         # (N..., C, S'..., kernel...) to (N..., C, kernel..., S'...)
         places = list(range(first, first + spatial))
         cells = list(range(first + spatial, first + 2 * spatial))
-        columns = windows.permute(*range(first), *cells, *places)
+        columns = columns.permute(*range(first), *cells, *places)
         channels = x.shape[self.axis] * math.prod(self.kernel)
         return columns.reshape(*x.shape[: self.axis], channels, *columns.shape[first + spatial :])

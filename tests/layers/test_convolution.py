@@ -70,6 +70,17 @@ def test_hand_value():
             [1, 1, 1],
             3,
         ),
+        ((3, 4), "group:2", [], [], [], 2),
+        ((2, 3), "kernel_size:5 stride:2 pad:1", [], [], [], 1),
+        (
+            (2, 4, 3, 5, 2, 4),
+            "kernel_size:2 stride:1 stride:2 stride:1 stride:1 pad:1 pad:0 pad:0 pad:0 "
+            "dilation:1 dilation:2 dilation:1 dilation:1 group:2",
+            [1, 2, 1, 1],
+            [1, 0, 0, 0],
+            [1, 2, 1, 1],
+            2,
+        ),
     ],
 )
 def test_equals_the_definition(shape, fields, stride, pad, dilation, group):
@@ -96,10 +107,12 @@ def test_channels_at_a_later_axis_and_several_bottoms():
         np.testing.assert_allclose(top.detach(), want.reshape(2, 7, 5, 4, 2), rtol=1e-9, atol=1e-9)
 
 
-def test_gradient():
-    shape = (2, 4, 7, 5)
+@pytest.mark.parametrize("shape", [(2, 4, 7, 5), (3, 4), (2, 4, 3, 5, 4, 3)])
+def test_gradient(shape):
     layer = make_layer(TEXT % "num_output:6 kernel_size:3 stride:2 pad:1 group:2", shape)
-    check_gradient(layer, np.random.default_rng(1).standard_normal(shape))
+    x = np.random.default_rng(1).standard_normal(shape)
+    assert layer.top_shapes(shape) == [tuple(layer.run(torch.tensor(x), device=CPU)[0].shape)]
+    check_gradient(layer, x)
 
 
 @pytest.mark.parametrize(
@@ -112,7 +125,7 @@ def test_gradient():
         ("num_output:4 kernel_size:3 stride:0", r"stride of at least 1, got \[0\]"),
         ("num_output:4 kernel_size:3 pad:1 pad:1 pad:1", "expected 1 or 2 pad, got 3"),
         ("num_output:4 kernel_size:3 axis:4", r"axis in \[-4, 3\], got 4"),
-        ("num_output:4 kernel_size:1 axis:3", "1 to 3 axes behind axis 3"),
+        ("num_output:4 kernel_h:1 kernel_w:1 axis:2", "kernel_w need 2 spatial axes"),
     ],
 )
 def test_names_the_field_that_does_not_fit(fields, message):

@@ -34,6 +34,13 @@ def test_hand_value():
             "kernel_h:2 kernel_w:3 stride_h:2 stride_w:1 pad_h:0 pad_w:0 group:2 dilation:2",
         ),
         ((2, 4, 2, 3, 4), (2, 6, 3, 5, 7), "kernel_size:2 kernel_size:3 kernel_size:4"),
+        ((2, 4), (2, 6), "group:2"),
+        (
+            (2, 4, 2, 3, 1, 2),
+            (2, 6, 2, 6, 2, 3),
+            "kernel_size:2 stride:1 stride:2 stride:1 stride:1 dilation:2 dilation:1 dilation:1 "
+            "dilation:1 pad:1 pad:0 pad:0 pad:0 group:2",
+        ),
     ],
 )
 def test_is_the_transpose_of_convolution(shape, out, fields):
@@ -47,13 +54,15 @@ def test_is_the_transpose_of_convolution(shape, out, fields):
     x, z = torch.tensor(rng.standard_normal(shape)), torch.tensor(rng.standard_normal(out))
     (up,), (down,) = deconv.run(x, device=CPU), conv.run(z, device=CPU)
     assert tuple(up.shape) == out
+    assert deconv.top_shapes(shape) == [out]
     left, right = (up.detach() * z).sum(), (x * down.detach()).sum()
     assert float(left) == pytest.approx(float(right), rel=1e-9)
 
 
-def test_gradient():
-    shape = (2, 4, 5, 3)
+@pytest.mark.parametrize("shape", [(2, 4, 5, 3), (3, 4), (2, 4, 3, 2, 2, 3)])
+def test_gradient(shape):
     layer = make_layer(
         TEXT % ("Deconvolution", "num_output:6 kernel_size:3 stride:2 pad:1 group:2"), shape
     )
+    layer.blobs[1].store(torch.randn(6, dtype=torch.float64))
     check_gradient(layer, np.random.default_rng(1).standard_normal(shape))
