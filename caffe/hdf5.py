@@ -42,22 +42,23 @@ def open_file(path: str | os.PathLike) -> Iterator[h5py.File]:
 
 
 def check_numbers(dataset: object, where: str) -> h5py.Dataset:
-    """`dataset`, if it holds numbers in a shape that a blob can have; CaffeError otherwise."""
-    if not isinstance(dataset, h5py.Dataset) or dataset.dtype.kind not in "fiub":
-        raise CaffeError(f"{where}: expected a dataset of numbers")
-    if dataset.shape is None:
-        raise CaffeError(f"{where}: expected a dataset of numbers, it is empty")
-    try:
-        checked_shape(dataset.shape)
-    except ValueError as error:
-        raise CaffeError(f"{where}: {error}") from None
+    """`dataset`, if it is one and holds numbers; CaffeError, beginning with `where`, otherwise."""
+    if not isinstance(dataset, h5py.Dataset):
+        raise CaffeError(f"{where}: expected a dataset")
+    if dataset.dtype.kind not in "fiub" or dataset.shape is None:
+        raise CaffeError(f"{where}: expected numbers, the dataset holds {dataset.dtype}")
     if dataset.size and not dataset.id.get_storage_size() and not dataset.is_virtual:
         raise CaffeError(f"{where}: its numbers, of shape {dataset.shape}, were never written")
     return dataset
 
 
 def _read_array(dataset: object, where: str) -> np.ndarray:
-    return np.asarray(check_numbers(dataset, where)[()], np.float32)
+    found = check_numbers(dataset, where)
+    try:
+        checked_shape(found.shape)
+    except ValueError as error:
+        raise CaffeError(f"{where}: {error}") from None
+    return np.asarray(found[()], np.float32)
 
 
 # -- weights ---------------------------------------------------------------------------------------
