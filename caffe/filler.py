@@ -74,11 +74,14 @@ def fill(shape: tuple[int, ...], filler: caffe_pb2.FillerParameter) -> torch.Ten
     sparse / shape[0] (of a blob (out, in) that leaves `sparse` numbers of each column on average)
     and 0 otherwise; positive_unitball: rows of positive numbers that add up to 1; xavier: U(-b, b),
     b = sqrt(3 / n); msra: N(0, sqrt(2 / n)); n by variance_norm; bilinear: an upsampling kernel.
-    Raises ValueError for another type and for a shape that the type cannot fill.
+    Raises ValueError for another type, for sparse with any but gaussian and for a shape that the
+    type cannot fill.
     """
     if filler.type not in _FILLERS:
         known = ", ".join(_FILLERS)
         raise ValueError(f'unknown filler type "{filler.type}"; expected one of {known}')
+    if filler.sparse >= 0 and filler.type != "gaussian":
+        raise ValueError(f'{filler.type} filler: expected type: "gaussian" with sparse')
     out = torch.zeros(shape)
     _FILLERS[filler.type](out, filler)
     return out

@@ -62,6 +62,8 @@ def test_constant_and_unknown():
     assert filled(value=2.5).eq(2.5).all()
     with pytest.raises(ValueError, match=r'unknown filler type "xavir".*xavier'):
         filled(type="xavir")
+    with pytest.raises(ValueError, match='xavier filler: expected type: "gaussian" with sparse'):
+        filled(type="xavier", sparse=3)
 
 
 def test_the_seed_decides():

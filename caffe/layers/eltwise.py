@@ -18,7 +18,8 @@ class Eltwise(Layer):
     At equal maxima the gradient goes to one bottom alone, as in Caffe: the second of the first two,
     the earlier one after that. The gradient of PROD is the product of the other bottoms, also where
     `stable_prod_grad: false` would divide by a zero.
-    Raises CaffeError if shapes differ or `coeff` does not fit. Source: Caffe's EltwiseLayer.
+    Raises CaffeError if shapes differ, `coeff` does not fit or comes with PROD (with MAX it has no
+    effect). Source: Caffe's EltwiseLayer.
     """
 
     bottoms = (2, None)
@@ -29,8 +30,8 @@ class Eltwise(Layer):
             self.fail(f"expected bottoms of one shape, got {', '.join(map(str, bottoms))}")
         if len(param.coeff) not in (0, len(bottoms)):
             self.fail(f"expected 0 or {len(bottoms)} coeff, got {len(param.coeff)}")
-        if param.coeff and param.operation != caffe_pb2.EltwiseParameter.SUM:
-            self.fail("coeff needs operation: SUM")
+        if param.coeff and param.operation == caffe_pb2.EltwiseParameter.PROD:
+            self.fail("coeff needs operation: SUM, got PROD")
 
     def forward(self, *bottoms: torch.Tensor) -> torch.Tensor:
         param = self.layer_param.eltwise_param

@@ -13,7 +13,8 @@ from caffe.registry import register
 class Slice(Layer):
     """x cut along `axis` (or along the older field `slice_dim`) before each `slice_point`.
 
-    bottom: x, any shape. tops: the pieces in order; equal ones if no points are given.
+    bottom: x, any shape. tops: the pieces in order, the last possibly empty; equal ones if no points
+    are given.
     Raises CaffeError if points and tops do not fit or both axis fields are given.
     Source: Caffe's SliceLayer.
     """
@@ -40,8 +41,8 @@ class Slice(Layer):
             return [length // tops] * tops
         edges = [0, *points, length]
         sizes = [end - start for start, end in pairwise(edges)]
-        if min(sizes) < 1:
-            self.fail(f"expected rising slice_point between 0 and {length}, got {points}")
+        if min(sizes[:-1]) < 1 or sizes[-1] < 0:
+            self.fail(f"expected rising slice_point from 1 to {length}, got {points}")
         return sizes
 
     def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:

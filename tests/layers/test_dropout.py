@@ -51,7 +51,12 @@ def test_in_place(tmp_path):
         np.testing.assert_array_equal(net.blobs["x"].data, 1)
 
 
-@pytest.mark.parametrize("ratio", ["0", "1", "-0.5"])
+def test_a_ratio_of_zero_drops_nothing():
+    x = torch.arange(35.0).reshape(7, 5)
+    np.testing.assert_array_equal(make_layer(TEXT % "0", x.shape).run(x, device=CPU)[0], x)
+
+
+@pytest.mark.parametrize("ratio", ["1", "-0.5"])
 def test_ratio_outside(ratio):
-    with pytest.raises(caffe.CaffeError, match=f"between 0 and 1, got {ratio}"):
+    with pytest.raises(caffe.CaffeError, match=f"from 0 to below 1, got {ratio}"):
         make_layer(TEXT % ratio, (2, 3))

@@ -28,6 +28,7 @@ def test_golden(tmp_path, case):
         ("SUM", [5, 5]),
         ("SUM coeff:1 coeff:-1 coeff:0.5", [5, -5]),
         ("MAX", [4, 5]),
+        ("MAX coeff:1 coeff:-1 coeff:9", [4, 5]),
     ],
 )
 def test_hand_values(operation, want):
@@ -65,7 +66,7 @@ def test_gradient(operation):
     [
         ("SUM", [(2, 3), (2, 3), (2, 1)], r"one shape, got \(2, 3\), \(2, 3\), \(2, 1\)"),
         ("SUM coeff:1", [(2, 3)] * 3, "expected 0 or 3 coeff, got 1"),
-        ("MAX coeff:1 coeff:1 coeff:2", [(2, 3)] * 3, "coeff needs operation: SUM"),
+        ("PROD coeff:1 coeff:1 coeff:2", [(2, 3)] * 3, "coeff needs operation: SUM, got PROD"),
     ],
 )
 def test_names_what_does_not_fit(operation, shapes, message):

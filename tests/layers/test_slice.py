@@ -23,6 +23,7 @@ def test_golden(tmp_path, case):
         ("", 1, [2, 4]),
         ("axis:-1 slice_point:4 slice_point:6", 2, [4, 6]),
         ("slice_dim:0 slice_point:2 slice_point:3", 0, [2, 3]),
+        ("slice_point:2 slice_point:6", 1, [2, 6]),
     ],
 )
 def test_pieces_in_order(fields, axis, points):
@@ -39,8 +40,9 @@ def test_pieces_in_order(fields, axis, points):
     ("fields", "message"),
     [
         ("slice_point:1", "expected 0 or 2 slice_point for 3 tops, got 1"),
-        ("slice_point:4 slice_point:4", r"rising slice_point between 0 and 7, got \[4, 4\]"),
-        ("slice_point:4 slice_point:7", r"rising slice_point between 0 and 7, got \[4, 7\]"),
+        ("slice_point:4 slice_point:4", r"rising slice_point from 1 to 7, got \[4, 4\]"),
+        ("slice_point:4 slice_point:8", r"rising slice_point from 1 to 7, got \[4, 8\]"),
+        ("slice_point:0 slice_point:4", r"rising slice_point from 1 to 7, got \[0, 4\]"),
         ("", "a multiple of 3 on axis 1, got 7"),
         ("axis:1 slice_dim:1", "axis or slice_dim, not both"),
     ],
