@@ -25,7 +25,10 @@ class ImageData(ListLayer):
     def setup(self) -> None:
         self.param = param = self.layer_param.image_data_param
         if param.label_type != caffe_pb2.ImageDataParameter.IMAGE:
-            self.fail("image_data_param.label_type: only IMAGE is supported, one label per image")
+            self.fail(
+                "image_data_param.label_type: expected IMAGE, one label per image; label maps and "
+                'lists without labels are read by type: "ImageSegData"'
+            )
         self.read_list(param, "image_data_param")
         self.images = [self._parse(*line) for line in self.lines]
         super().setup()

@@ -99,7 +99,8 @@ def test_names_the_line_of_the_list(tmp_path, monkeypatch, line, message):
             'source:"list.txt" rand_skip:8',
             "rand_skip of at most 7, the lines of list.txt, got 8",
         ),
-        ("", 'source:"list.txt" label_type:PIXEL', "label_type: only IMAGE"),
+        ("", 'source:"list.txt" label_type:PIXEL', 'label_type: expected IMAGE, .*"ImageSegData"'),
+        ("", 'source:"list.txt" label_type:NONE', "label_type: expected IMAGE"),
         ("transform_param{crop_height:2}", 'source:"list.txt"', 'layer "d".*crop_width'),
     ],
 )
