@@ -13,7 +13,7 @@ from caffe.registry import register
 class Slice(Layer):
     """x cut along `axis` (or along the older field `slice_dim`) before each `slice_point`.
 
-    bottom: x, any shape. tops: the pieces in order, the last possibly empty; equal ones if no points
+    bottom: x, any shape. tops: the pieces in order, the last maybe empty; equal ones if no points
     are given.
     Raises CaffeError if points and tops do not fit or both axis fields are given.
     Source: Caffe's SliceLayer.
