@@ -1,9 +1,9 @@
-"""Net text to net text: inputs, phase rules, automatic Splits, parse errors."""
+"""Net text to net text: inputs, phase rules, automatic Splits."""
 
 import pytest
 from google.protobuf import text_format
 
-from caffe import CaffeError, graph
+from caffe import TEST, CaffeError, Net, graph
 from caffe.proto import caffe_pb2
 
 
@@ -49,11 +49,63 @@ def test_inputs_without_shapes_say_what_to_give():
         ('include{stage:"a" stage:"b"}', 'stage:"b" stage:"a"', True),
         ('include{not_stage:"a"}', 'stage:"a"', False),
         ('include{stage:"a"} include{phase:TRAIN}', "phase:TRAIN", True),
+        ('include{stage:"a"} include{phase:TRAIN}', "phase:TEST", False),
+        ("include{min_level:1 max_level:2}", "level:2", True),
+        ("include{max_level:0}", "", True),
+        ("include{min_level:-2}", "level:-3", False),
+        ('include{stage:"a" not_stage:"b"}', 'stage:"a" stage:"b"', False),
+        ('include{stage:"a" not_stage:"b"}', 'stage:"a" stage:"c"', True),
+        ('exclude{not_stage:"b"}', 'stage:"a"', False),
+        ('exclude{not_stage:"b"}', 'stage:"b"', True),
+        ('exclude{stage:"a" phase:TEST}', 'stage:"a" phase:TRAIN', True),
+        ('exclude{stage:"a"} exclude{phase:TEST}', "phase:TEST", False),
+        ("include{}", "phase:TRAIN", True),
+        ("exclude{}", "phase:TRAIN", False),
+        ("", "phase:TRAIN", True),
     ],
 )
 def test_phase_level_and_stage_rules(rule, state, kept):
     net = parse(f'layer{{name:"x" type:"Input" top:"x" {rule}}} state{{{state}}}')
     assert bool(graph.filter_net(net).layer) is kept
+
+
+def test_include_beside_exclude_is_an_error():
+    net = parse('layer{name:"x" type:"ReLU" include{phase:TRAIN} exclude{stage:"a"}}')
+    with pytest.raises(CaffeError, match='layer "x": give include rules or exclude rules, not'):
+        graph.filter_net(net)
+
+
+def test_the_nets_own_state_counts_and_the_phase_is_the_callers():
+    net = parse(
+        'state{phase:TEST level:2 stage:"a"}'
+        'layer{name:"x" type:"Input" top:"x" include{phase:TRAIN min_level:2 stage:"a"}}'
+        'layer{name:"y" type:"Input" top:"y" include{phase:TEST}}'
+    )
+    assert names(graph.prepare(net, caffe_pb2.TRAIN)) == ["x"]
+    assert names(graph.prepare(net, caffe_pb2.TEST)) == ["y"]
+
+
+def test_level_and_stages_of_a_nets_call(tmp_path):
+    path = tmp_path / "net.prototxt"
+    layer = 'layer {{ name: "{0}" type: "DummyData" top: "{0}" {1} dummy_data_param {2} }}\n'
+    shape = "{ shape { dim: 2 } }"
+    rules = {
+        "a": "include { min_level: 1 }",
+        "b": 'include { stage: "s" }',
+        "c": 'include { stage: "s" stage: "t" }',
+        "d": 'exclude { stage: "t" }',
+    }
+    lines = (layer.format(name, rule, shape) for name, rule in rules.items())
+    path.write_text('state { stage: "t" level: 5 }\n' + "".join(lines))
+    kept = {
+        name: list(Net(str(path), TEST, **call).blobs)
+        for name, call in {
+            "plain": {},
+            "level": {"level": 1},
+            "stage": {"stages": ["s"]},
+        }.items()
+    }
+    assert kept == {"plain": [], "level": ["a"], "stage": ["b", "c"]}
 
 
 def test_split_names_are_caffes():
@@ -103,15 +155,3 @@ def test_two_makers_of_one_top_are_named():
             parse('layer{name:"a" type:"Input" top:"x"} layer{name:"b" type:"Input" top:"x"}'),
             caffe_pb2.TRAIN,
         )
-
-
-def test_unknown_field_names_file_and_line(tmp_path):
-    path = tmp_path / "net.prototxt"
-    path.write_text('name: "n"\nlayer {\n  bottm: "x"\n}\n')
-    with pytest.raises(CaffeError, match=r"net\.prototxt:3:.*bottm"):
-        graph.read_text(path, caffe_pb2.NetParameter())
-
-
-def test_missing_file_is_named(tmp_path):
-    with pytest.raises(CaffeError, match=r"none\.prototxt: cannot read: No such file"):
-        graph.read_text(tmp_path / "none.prototxt", caffe_pb2.NetParameter())
