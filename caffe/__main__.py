@@ -4,4 +4,5 @@ import sys
 
 from caffe.cli import main
 
-sys.exit(main())
+if __name__ == "__main__":  # processes that train together import this file
+    sys.exit(main())

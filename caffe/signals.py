@@ -1,27 +1,38 @@
-"""Stopping a training run by signal without losing it."""
+"""What SIGINT and SIGHUP do to a training run."""
 
 import signal
 import threading
+from enum import IntEnum
 from types import FrameType
 from typing import Any
 
 
-class SignalRequests:
-    """A context in which SIGINT asks to stop and SIGHUP asks for a snapshot.
+class Effect(IntEnum):
+    """What a signal asks the solver for; the greater one counts where two came."""
 
-    Both only set a flag, which the solver reads between iterations. A second SIGINT interrupts at
-    once. Outside the main thread Python allows no handlers, so there the context changes nothing.
+    NONE = 0
+    SNAPSHOT = 1
+    STOP = 2
+
+
+class SignalRequests:
+    """A context in which signals ask a solver to stop or to write a snapshot.
+
+    A signal only leaves a note, which the solver reads between iterations. Where SIGINT asks to
+    stop, a second one interrupts at once. Outside the main thread Python allows no handlers, so
+    there the context changes nothing.
     """
 
-    def __init__(self) -> None:
-        self.stop = self.snapshot = False
+    def __init__(self, sigint: Effect = Effect.STOP, sighup: Effect = Effect.SNAPSHOT) -> None:
+        self._effects = {signal.SIGINT: sigint, signal.SIGHUP: sighup}
+        self._asked = Effect.NONE
         self._previous: dict[int, Any] = {}
 
     def __enter__(self) -> "SignalRequests":
-        self.stop = self.snapshot = False
+        self._asked = Effect.NONE
         if threading.current_thread() is threading.main_thread():
-            self._previous[signal.SIGINT] = signal.signal(signal.SIGINT, self._on_interrupt)
-            self._previous[signal.SIGHUP] = signal.signal(signal.SIGHUP, self._on_hangup)
+            for number in self._effects:
+                self._previous[number] = signal.signal(number, self._note)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -29,14 +40,18 @@ class SignalRequests:
             signal.signal(number, handler)
         self._previous.clear()
 
-    def _on_interrupt(self, number: int, frame: FrameType | None) -> None:
-        self.stop = True
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        effect = self._effects[signal.Signals(number)]
+        self._asked = max(self._asked, effect)
+        if number == signal.SIGINT and effect == Effect.STOP:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
 
-    def _on_hangup(self, number: int, frame: FrameType | None) -> None:
-        self.snapshot = True
+    @property
+    def stop(self) -> bool:
+        """Whether a signal asked to stop that `take` did not give yet."""
+        return self._asked == Effect.STOP
 
-    def take_snapshot(self) -> bool:
-        """Whether a snapshot was asked for since the last call."""
-        asked, self.snapshot = self.snapshot, False
+    def take(self) -> Effect:
+        """What was asked for since the last call."""
+        asked, self._asked = self._asked, Effect.NONE
         return asked

@@ -5,16 +5,16 @@ import os
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
-import torch
 
-from caffe import lr_policy, solver_param, solverstate, updates
+from caffe import lr_policy, parallel, scoring, solver_param, solverstate, updates
 from caffe.device import set_random_seed
 from caffe.errors import CaffeError
 from caffe.net import Net
 from caffe.proto import caffe_pb2
-from caffe.signals import SignalRequests
+from caffe.signals import Effect, SignalRequests
 
 _log = logging.getLogger("caffe")
 
@@ -24,7 +24,9 @@ class Solver:
 
     Solver(path) or Solver(SolverParameter). Paths in it are relative to the working directory.
     net, test_nets, iter (updates done), param (the SolverParameter), smoothed_loss (mean over the
-    last average_loss iterations), stopped (the last `solve` was ended by SIGINT).
+    last average_loss iterations), stopped (the last `solve` was ended by a signal), signals (what
+    SIGINT and SIGHUP do during `solve`). Of several processes (see caffe/parallel.py) only the
+    first has test nets, writes snapshots and logs.
 
     Raises CaffeError naming the solver file and the field for anything that cannot work.
     """
@@ -35,9 +37,9 @@ class Solver:
         self.param = solver_param.read(solver)
         rule = self.rule(self.param, solver_param.place(solver))
         if self.param.random_seed >= 0:
-            set_random_seed(self.param.random_seed)
+            set_random_seed(self.param.random_seed + parallel.solver_rank())
         train = solver_param.train_net(self.param)
-        tests = solver_param.test_nets(self.param)
+        tests = solver_param.test_nets(self.param) if parallel.is_root() else []
         self.net = Net(train, phase=caffe_pb2.TRAIN, level=train.state.level)
         self.test_nets = [Net(net, phase=caffe_pb2.TEST, level=net.state.level) for net in tests]
         for weights in self.param.weights:
@@ -49,8 +51,9 @@ class Solver:
         self._updater = updates.Updater(rule, self.param, self.net.learnable())
         self._iter = 0
         self._losses: deque[float] = deque(maxlen=self.param.average_loss)
-        self._callbacks: list[tuple[Callable[[], None], Callable[[], None]]] = []
-        self._signals = SignalRequests()
+        self._callbacks: list[tuple[Callable[[], object], Callable[[], object]]] = []
+        self.signals = SignalRequests()
+        self.stopped = False
         self._shown_at = (0, time.perf_counter())
         self._saved_at: int | None = None  # the iteration of the last snapshot
 
@@ -64,10 +67,6 @@ class Solver:
         return self._iter
 
     @property
-    def stopped(self) -> bool:
-        return self._signals.stop
-
-    @property
     def smoothed_loss(self) -> float:
         return sum(self._losses) / max(1, len(self._losses))
 
@@ -76,10 +75,18 @@ class Solver:
         net.share_with(self.net)
 
     def add_callback(
-        self, on_start: Callable[[], None], on_gradients_ready: Callable[[], None]
+        self,
+        on_start: Any,
+        on_gradients_ready: Callable[[], object] | None = None,
     ) -> None:
-        """Call these before each iteration's passes, and between its gradients and its update."""
-        self._callbacks.append((on_start, on_gradients_ready))
+        """Call these before each iteration's passes, and between its gradients and its update.
+
+        Two callables, or one object with methods of those names, like a caffe.NCCL.
+        """
+        if on_gradients_ready is None:
+            self._callbacks.append((on_start.on_start, on_start.on_gradients_ready))
+        else:
+            self._callbacks.append((on_start, on_gradients_ready))
 
     # -- training ----------------------------------------------------------------------------------
 
@@ -92,10 +99,11 @@ class Solver:
                 self._test_all()
             self._train()
             self._iter += 1
-            asked = self._signals.take_snapshot()
-            if asked or self._due(self.param.snapshot):
-                self.snapshot()
-            if self._signals.stop:
+            asked = Effect(parallel.from_root(self.signals.take()))
+            if asked == Effect.SNAPSHOT or self._due(self.param.snapshot):
+                self._snapshot_once()
+            if asked == Effect.STOP:
+                self.stopped = True
                 return
 
     def _due(self, interval: int) -> bool:
@@ -121,22 +129,34 @@ class Solver:
         """Train until max_iter, from the start or from a .solverstate.
 
         SIGINT ends the current iteration, writes a snapshot and returns (see `stopped`); SIGHUP
-        writes a snapshot and goes on.
+        writes a snapshot and goes on. Other effects: `solver.signals = SignalRequests(...)`.
         """
         if not self.param.HasField("max_iter"):
             raise CaffeError("solver: max_iter is missing; give it, or call step(n)")
+        _log.info("Solving %s", self.net.name)
+        _log.info("Learning Rate Policy: %s", self.param.lr_policy)
         if resume_file is not None:
+            _log.info("Restoring previous solver status from %s", resume_file)
             self.restore(resume_file)
-        with self._signals:
+        self.stopped = False
+        with self.signals:
             self.step(self.param.max_iter - self._iter)
-        if (self.param.snapshot_after_train or self.stopped) and self._saved_at != self._iter:
-            self.snapshot()
+        if self.param.snapshot_after_train or self.stopped:
+            self._snapshot_once()
         if self.stopped:
             _log.info("Optimization stopped early.")
             return
+        if self._due(self.param.display):
+            # One more batch, so that the log ends with the loss behind the last update.
+            self._losses.extend(loss for loss, _ in scoring.batches(self.net, 1))
+            _log.info("Iteration %d, loss = %g", self._iter, self.smoothed_loss)
         if self._due(self.param.test_interval):
             self._test_all()
         _log.info("Optimization Done.")
+
+    def _snapshot_once(self) -> None:
+        if parallel.is_root() and self._saved_at != self._iter:
+            self.snapshot()
 
     # -- snapshots ---------------------------------------------------------------------------------
 
@@ -186,45 +206,35 @@ class Solver:
         done, since = self._shown_at
         now = time.perf_counter()
         self._shown_at = (self._iter, now)
-        speed = (self._iter - done) / (now - since)
-        _log.info("Iteration %d (%.4g iter/s), loss = %g", self._iter, speed, self.smoothed_loss)
-        log_outputs(self.net, {name: self.net.blobs[name].data for name in self.net.outputs})
+        seconds = now - since
         _log.info(
-            "Iteration %d, lr = %g", self._iter, lr_policy.learning_rate(self.param, self._iter)
+            "Iteration %d (%g iter/s, %gs/%d iters), loss = %g",
+            *(self._iter, (self._iter - done) / seconds, seconds, self.param.display),
+            self.smoothed_loss,
         )
+        self._log_outputs(self.net, {name: self.net.blobs[name].data for name in self.net.outputs})
+        rate = lr_policy.learning_rate(self.param, self._iter)
+        _log.info("Iteration %d, lr = %g", self._iter, rate)
+
+    def _log_outputs(self, net: Net, outputs: Mapping[str, np.ndarray]) -> None:
+        phase = "Train" if net is self.net else "Test"
+        for index, line in enumerate(scoring.output_lines(net, outputs)):
+            _log.info("    %s net output #%d: %s", phase, index, line)
 
     def _test_all(self) -> None:
         for index, (net, passes) in enumerate(
-            zip(self.test_nets, self.param.test_iter, strict=True)
+            zip(self.test_nets, self.param.test_iter, strict=False)
         ):
             _log.info("Iteration %d, Testing net (#%d)", self._iter, index)
-            scores = mean_outputs(net, passes)
+            mean = scoring.Mean()
+            for loss, outputs in scoring.batches(net, passes):
+                mean.add(loss, outputs)
+                if self.signals.stop:
+                    _log.info("Test interrupted.")
+                    return
             if self.param.test_compute_loss:
-                weights = net.blob_loss_weights
-                loss = sum(weights[name] * float(score.sum()) for name, score in scores.items())
-                _log.info("Test loss: %g", loss)
-            log_outputs(net, scores)
-
-
-def mean_outputs(net: Net, passes: int) -> dict[str, np.ndarray]:
-    """The net's output blobs, each averaged over so many forward passes without gradients."""
-    sums: dict[str, np.ndarray] = {}
-    with torch.no_grad():
-        for _ in range(passes):
-            for name, array in net.forward().items():
-                sums[name] = sums.get(name, 0) + array.astype(np.float64)
-    return {name: total / passes for name, total in sums.items()}
-
-
-def log_outputs(net: Net, outputs: Mapping[str, np.ndarray]) -> None:
-    """Log every number of every output in the lines that Caffe's log parsers read."""
-    phase = caffe_pb2.Phase.Name(net.phase).capitalize()
-    weights = net.blob_loss_weights
-    pairs = [(name, value) for name, array in outputs.items() for value in array.ravel()]
-    for index, (name, value) in enumerate(pairs):
-        weight = weights[name]
-        loss = f" (* {weight:g} = {weight * value:g} loss)" if weight else ""
-        _log.info("    %s net output #%d: %s = %g%s", phase, index, name, value, loss)
+                _log.info("Test loss: %g", mean.loss)
+            self._log_outputs(net, mean.outputs)
 
 
 class SGDSolver(Solver):

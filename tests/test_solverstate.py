@@ -209,5 +209,5 @@ def test_the_speed_counts_from_the_restored_iteration(tmp_path, monkeypatch, cap
     solver.restore(tmp_path / "run_iter_6.solverstate")
     caplog.clear()
     solver.step(4)
-    shown = re.findall(r"Iteration (\d) \((\d) iter/s\)", caplog.text)
+    shown = re.findall(r"Iteration (\d) \((\d) iter/s, ", caplog.text)
     assert shown == [("6", "0"), ("9", "3")]
