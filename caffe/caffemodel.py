@@ -15,12 +15,14 @@ from caffe.blob import checked_shape
 from caffe.errors import CaffeError
 from caffe.files import write_atomic
 from caffe.proto import caffe_pb2, weights_pb2
+from caffe.upgrade import current_type
+from caffe.upgrade_v0 import v1_type
 from caffe.weights import LayerWeights, NetWeights
 
 _M = TypeVar("_M", bound=Message)
 _Layer = weights_pb2.Layer | weights_pb2.V1Layer | weights_pb2.V0Layer
 _LARGEST = 2**31 - 1  # bytes of a message, for protobuf counts them in an int
-_V1_TYPES = {number: name for name, number in caffe_pb2.V1LayerParameter.LayerType.items()}
+_V1_TYPES = set(caffe_pb2.V1LayerParameter.LayerType.values()) - {caffe_pb2.V1LayerParameter.NONE}
 
 
 def parse_binary(path: str | os.PathLike, message: _M) -> _M:
@@ -116,16 +118,21 @@ def _text(name: str | bytes) -> str:
     return name if isinstance(name, str) else name.decode(errors="replace")
 
 
+def _current_type(number: int) -> str:
+    """Of a V1 layer; empty if the file says none or, damaged, one that never was."""
+    return current_type(number) if number in _V1_TYPES else ""
+
+
 def _layer(layer: weights_pb2.Layer | weights_pb2.V1Layer, path: str | os.PathLike) -> LayerWeights:
     if isinstance(layer, weights_pb2.Layer):
         weights = _blobs(layer, path)
         weights.type = _text(layer.type)
     elif layer.HasField("layer"):
         weights = _blobs(layer.layer, path)
-        weights.type = _text(layer.layer.type)
+        weights.type = _current_type(v1_type(_text(layer.layer.type)))
     else:
         weights = _blobs(layer, path)
-        weights.type = _V1_TYPES.get(layer.type, "")
+        weights.type = _current_type(layer.type)
     weights.bottoms, weights.tops = [*map(_text, layer.bottom)], [*map(_text, layer.top)]
     return weights
 

@@ -80,6 +80,11 @@ _TRANSFORMS = {
 _SAME = ("name", "blobs", "blobs_lr", "weight_decay", "hdf5_output_param")
 
 
+def v1_type(v0_type: str) -> int:
+    """The V1 enum value of a V0 layer's type, of "conv" CONVOLUTION; NONE for no known type."""
+    return _V1.LayerType.Value(_TYPES.get(v0_type, ("NONE", ""))[0])
+
+
 def is_v0(net: caffe_pb2.NetParameter) -> bool:
     """Whether any layer of the net is a V0 layer."""
     return any(layer.HasField("layer") for layer in net.layers)

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 import caffe
+from caffe import caffemodel
 from caffe.proto import caffe_pb2, weights_pb2
+from caffe.weights import LayerWeights, NetWeights
 from tests.layer_checks import GOLDEN, net_from_text
 
 FC = """
@@ -59,12 +61,127 @@ def test_reads_v1_layers_with_four_axes_and_double_numbers(tmp_path):
     np.testing.assert_array_equal(net.params["fc"][1].data, [0.5, -0.5])
 
 
-def test_shape_mismatch_names_file_layer_and_shapes(tmp_path):
+def test_reads_v0_layers_inside_v1_layers(tmp_path):
+    """Through the full message, whose fields the originals share."""
+    message = caffe_pb2.NetParameter(name="old")
+    layer = message.layers.add(bottom=["x"], top=["y"])
+    layer.layer.name, layer.layer.type = "fc", "innerproduct"
+    layer.layer.blobs.add(num=1, channels=1, height=2, width=3, data=range(6))
+    layer.layer.blobs.add(num=1, channels=1, height=1, width=2, data=[0.5, -0.5])
+    path = tmp_path / "old.caffemodel"
+    path.write_bytes(message.SerializeToString())
+    net = net_from_text(tmp_path, FC.format(n=2))
+    net.copy_from(path)
+    np.testing.assert_array_equal(net.params["fc"][0].data, [[0, 1, 2], [3, 4, 5]])
+    np.testing.assert_array_equal(net.params["fc"][1].data, [0.5, -0.5])
+
+
+def test_reads_types_bottoms_and_tops_of_every_generation(tmp_path):
+    message = caffe_pb2.NetParameter(name="mixed")
+    oldest = message.layers.add(bottom=["x"], top=["a"])
+    oldest.layer.name, oldest.layer.type = "v0", "conv"
+    message.layers.add(name="v1", type=caffe_pb2.V1LayerParameter.INNER_PRODUCT, top=["b"])
+    message.layer.add(name="now", type="PReLU", bottom=["b"], top=["c"])
+    for layer in (oldest.layer, message.layers[1], message.layer[0]):
+        layer.blobs.add(data=[1], shape={"dim": [1]})
+    (tmp_path / "w.caffemodel").write_bytes(message.SerializeToString())
+    found = caffemodel.read(tmp_path / "w.caffemodel")
+    assert found.name == "mixed"
+    assert [(la.name, la.type, la.bottoms, la.tops) for la in found.layers] == [
+        ("v0", "Convolution", ["x"], ["a"]),
+        ("v1", "InnerProduct", [], ["b"]),
+        ("now", "PReLU", ["b"], ["c"]),
+    ]
+
+
+def test_diffs_single_and_double(tmp_path):
+    message = caffe_pb2.NetParameter()
+    layer = message.layer.add(name="fc", type="InnerProduct")
+    layer.blobs.add(data=range(6), diff=range(6, 12), shape={"dim": [2, 3]})
+    layer.blobs.add(double_data=[3, 4], double_diff=[5, 6], shape={"dim": [2]})
+    path = tmp_path / "w.caffemodel"
+    path.write_bytes(message.SerializeToString())
+    (weights,) = caffemodel.read(path).layers
+    np.testing.assert_array_equal(weights.diffs[0], [[6, 7, 8], [9, 10, 11]])
+    np.testing.assert_array_equal(weights.diffs[1], [5, 6])
+    caffemodel.write(path, caffemodel.read(path))
+    full = caffe_pb2.NetParameter.FromString(path.read_bytes())
+    assert [list(blob.diff) for blob in full.layer[0].blobs] == [[*range(6, 12)], [5, 6]]
+
+
+@pytest.mark.parametrize(
+    ("blob", "message"),
+    [
+        ({"shape": {"dim": [2, 3]}, "data": [1]}, r"a blob of shape \(2, 3\) holds 1 numbers"),
+        ({"shape": {"dim": [2]}, "double_data": [1]}, r"a blob of shape \(2,\) holds 1 numbers"),
+        ({"num": 2, "channels": 3, "data": [1]}, r"of shape \(2, 3, 0, 0\) holds 1 numbers"),
+        ({"shape": {"dim": [1 << 20, 1 << 11]}}, r"at most 2147483647 numbers, got shape"),
+        ({"shape": {"dim": [1 << 62, 1 << 62]}}, r"at most 2147483647 numbers, got shape"),
+        ({"shape": {"dim": [-1, -2]}}, r"expected axes of at least 0"),
+        ({"shape": {"dim": [1]}, "data": [1], "diff": [1, 2]}, r"diff: a blob of shape \(1,\) hol"),
+    ],
+)
+def test_a_blob_that_cannot_be_names_file_layer_and_place(tmp_path, blob, message):
+    net = caffe_pb2.NetParameter()
+    layer = net.layer.add(name="fc")
+    layer.blobs.add(data=[1], shape={"dim": [1]})
+    layer.blobs.add(**blob)
+    path = tmp_path / "w.caffemodel"
+    path.write_bytes(net.SerializeToString())
+    with pytest.raises(caffe.CaffeError, match=rf'w\.caffemodel: layer "fc", blob 1.*{message}'):
+        caffemodel.read(path)
+
+
+def test_a_file_cut_off_anywhere_is_refused_or_lacks_whole_layers(tmp_path):
+    net = net_from_text(tmp_path, FC.format(n=5))
+    net.save(tmp_path / "w.caffemodel")
+    content = (tmp_path / "w.caffemodel").read_bytes()
+    before = [blob.data.copy() for blob in net.params["fc"]]
+    path = tmp_path / "cut.caffemodel"
+    for length in range(len(content)):
+        path.write_bytes(content[:length])
+        with pytest.raises(caffe.CaffeError, match=r"cut\.caffemodel: (not a binary|no layer)"):
+            net.copy_from(path)
+    assert all(map(np.array_equal, [blob.data for blob in net.params["fc"]], before))
+
+
+def test_damaged_bytes_are_refused_or_read_but_never_crash(tmp_path):
     net_from_text(tmp_path, FC.format(n=5)).save(tmp_path / "w.caffemodel")
-    net = net_from_text(tmp_path, FC.format(n=4))
-    pattern = r'w\.caffemodel: layer "fc", blob 0: the net expects shape \(4, 3\).*has \(5, 3\)'
+    content = bytearray((tmp_path / "w.caffemodel").read_bytes())
+    rng = np.random.default_rng(0)
+    refused = 0
+    for _ in range(300):
+        damaged = bytearray(content)
+        damaged[rng.integers(len(content))] = rng.integers(256)
+        (tmp_path / "w.caffemodel").write_bytes(damaged)
+        try:
+            caffemodel.read(tmp_path / "w.caffemodel")
+        except caffe.CaffeError:
+            refused += 1
+    assert 30 < refused < 300
+
+
+def test_names_in_other_encodings_than_utf8_are_read(tmp_path):
+    message = weights_pb2.Net()
+    message.layer.add(name="kernel").blobs.add(data=[np.float32(2).tobytes()])
+    content = message.SerializeToString().replace(b"kernel", b"k\xe9rnel"[:3] + b"nel")
+    (tmp_path / "w.caffemodel").write_bytes(content)
+    assert caffemodel.read(tmp_path / "w.caffemodel").layers[0].name == "k\ufffdrnel"
+
+
+def test_a_file_beyond_protobufs_limit_is_refused_without_reading_it(tmp_path):
+    path = tmp_path / "huge.caffemodel"
+    with open(path, "wb") as file:
+        file.truncate(2**31)
+    pattern = r"huge\.caffemodel: expected a Net of at most 2147483647 bytes, got 2147483648"
     with pytest.raises(caffe.CaffeError, match=pattern):
-        net.copy_from(tmp_path / "w.caffemodel")
+        caffemodel.read(path)
+
+
+def test_a_blob_that_is_kept_elsewhere_cannot_be_written(tmp_path):
+    weights = NetWeights([LayerWeights("fc", [None, np.zeros(2, np.float32)])])
+    with pytest.raises(caffe.CaffeError, match=r'w\.caffemodel: layer "fc", blob 0 is a shared'):
+        caffemodel.write(tmp_path / "w.caffemodel", weights)
 
 
 @pytest.mark.parametrize(
