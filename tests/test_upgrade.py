@@ -279,3 +279,28 @@ def test_two_solver_types_are_refused():
     solver = text_format.Parse('type: "SGD" solver_type: ADAM', caffe_pb2.SolverParameter())
     with pytest.raises(CaffeError, match=r"s\.prototxt: give type or the old solver_type"):
         upgrade_solver(solver, "s.prototxt")
+
+
+def test_a_solver_with_an_old_net_inside_trains_as_with_the_current_one():
+    shared = (
+        '{0} {{ name: "d" type: {1} top: "x" top: "t" dummy_data_param {{ shape {{ dim: 2 dim: 3 }}'
+        " shape {{ dim: 2 dim: 4 }} data_filler {{ value: 0.5 }} data_filler {{ value: 2 }} }} }} "
+        '{0} {{ name: "ip" type: {2} bottom: "x" top: "y" {4} inner_product_param {{ num_output: 4 '
+        "weight_filler {{ value: 0.25 }} }} }} "
+        '{0} {{ name: "loss" type: {3} bottom: "y" bottom: "t" top: "loss" }}'
+    )
+    old = shared.format(
+        "layers", "DUMMY_DATA", "INNER_PRODUCT", "EUCLIDEAN_LOSS", "blobs_lr: 2 blobs_lr: 0"
+    )
+    types = ('"DummyData"', '"InnerProduct"', '"EuclideanLoss"')
+    now = shared.format("layer", *types, "param { lr_mult: 2 } param { lr_mult: 0 }")
+    trained = []
+    for net, kind in ((old, "solver_type: NESTEROV"), (now, 'type: "Nesterov"')):
+        text = f'base_lr: 0.25 lr_policy: "fixed" momentum: 0.5 {kind} net_param {{ {net} }}'
+        solver = caffe.get_solver(text_format.Parse(text, caffe_pb2.SolverParameter()))
+        solver.step(3)
+        trained.append([blob.data.copy() for blob in solver.net.params["ip"]])
+    for got, want in zip(*trained, strict=True):
+        np.testing.assert_array_equal(got, want)
+    assert not np.allclose(trained[0][0], 0.25)
+    assert not trained[0][1].any()
