@@ -10,7 +10,7 @@ from caffe.errors import CaffeError
 LINEAR, NEAREST = cv2.INTER_LINEAR, cv2.INTER_NEAREST
 
 
-def decode(content: bytes, color: bool | None) -> np.ndarray:
+def decode(encoded: bytes, color: bool | None) -> np.ndarray:
     """An encoded image (JPEG, PNG, ...) as uint8 (H, W, C).
 
     color: True for C = 3, False for C = 1, None for as many channels as the file has.
@@ -18,11 +18,11 @@ def decode(content: bytes, color: bool | None) -> np.ndarray:
     """
     flags = {True: cv2.IMREAD_COLOR, False: cv2.IMREAD_GRAYSCALE, None: cv2.IMREAD_UNCHANGED}
     try:
-        image = cv2.imdecode(np.frombuffer(content, np.uint8), flags[color]) if content else None
+        image = cv2.imdecode(np.frombuffer(encoded, np.uint8), flags[color]) if encoded else None
     except cv2.error:  # more pixels than OpenCV takes
         image = None
     if image is None:
-        raise CaffeError(f"expected an image file, got {len(content)} bytes that do not decode")
+        raise CaffeError(f"expected an image file, got {len(encoded)} bytes that do not decode")
     if image.dtype != np.uint8:
         raise CaffeError(f"expected an image of 8 bits per channel, got {image.dtype}")
     return image.reshape(*image.shape[:2], -1)
@@ -36,17 +36,22 @@ def resize(image: np.ndarray, height: int, width: int, interpolation: int = LINE
     return resized.reshape(height, width, -1)
 
 
+def content(path: str | os.PathLike) -> bytes:
+    """The bytes of a file; CaffeError naming the path if it cannot be read."""
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except OSError as error:
+        raise CaffeError(f"{path}: cannot read: {error.strerror}") from None
+
+
 def read(path: str | os.PathLike, color: bool | None = True) -> np.ndarray:
     """An image file as uint8 (H, W, C); see `decode`.
 
     Raises CaffeError naming the path if it is missing or no image.
     """
+    encoded = content(path)
     try:
-        with open(path, "rb") as file:
-            content = file.read()
-    except OSError as error:
-        raise CaffeError(f"{path}: cannot read: {error.strerror}") from None
-    try:
-        return decode(content, color)
+        return decode(encoded, color)
     except CaffeError as error:
         raise CaffeError(f"{path}: {error}") from None

@@ -64,7 +64,7 @@ class Transformer:
         if draw.factor == 1:
             return image
         # The fork multiplies in single precision and cuts off what is behind the point.
-        sizes = np.float32(image.shape[:2]) * np.float32(draw.factor)
+        sizes = np.array(image.shape[:2], np.float32) * np.float32(draw.factor)
         height, width = np.maximum(1, sizes.astype(int)).tolist()
         return images.resize(image, height, width, interpolation)
 
