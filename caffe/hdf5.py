@@ -71,9 +71,7 @@ def write(path: str | os.PathLike, weights: NetWeights) -> None:
         with h5py.File(content, "w") as file:
             _put_layers(file, weights)
     except (ValueError, TypeError) as error:
-        raise CaffeError(
-            f"{path}: HDF5 cannot hold the layers under their names: {error}"
-        ) from None
+        raise CaffeError(f"{path}: HDF5 cannot hold a layer's name: {error}") from None
     write_atomic(path, content.getvalue())
 
 
@@ -97,7 +95,10 @@ def _put_layers(file: h5py.File, weights: NetWeights) -> None:
 
 
 def _is_path(name: str) -> bool:
-    return bool(name) and posixpath.relpath(posixpath.join("/", name), "/") == name
+    """Whether HDF5 finds again what is stored under the name, and it is no blob of a layer."""
+    _, *below = name.split("/")
+    plain = bool(name) and posixpath.relpath(posixpath.join("/", name), "/") == name
+    return plain and not any(part.isdecimal() for part in below)
 
 
 def _is_new(blob: np.ndarray | None, stored: set[tuple[int, int]]) -> bool:

@@ -133,7 +133,8 @@ def test_saving_and_sharing_know_every_layer_of_a_name(tmp_path, twins):
     for mine, theirs in zip(_numbers(loaded), _numbers(twins), strict=True):
         np.testing.assert_array_equal(mine, theirs)
     for mine, theirs in zip(sharing._layers, twins._layers, strict=True):
-        assert all(np.shares_memory(a.data, b.data) for a, b in zip(mine.blobs, theirs.blobs))
+        for blob, other in zip(mine.blobs, theirs.blobs, strict=True):
+            assert np.shares_memory(blob.data, other.data)
 
 
 def test_sharing_changes_nothing_if_one_layer_does_not_fit(tmp_path, net):
