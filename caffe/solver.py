@@ -40,8 +40,8 @@ class Solver:
             set_random_seed(self.param.random_seed + parallel.solver_rank())
         train = solver_param.train_net(self.param)
         tests = solver_param.test_nets(self.param) if parallel.is_root() else []
-        self.net = Net(train, phase=caffe_pb2.TRAIN, level=train.state.level)
-        self.test_nets = [Net(net, phase=caffe_pb2.TEST, level=net.state.level) for net in tests]
+        self.net = _built(train)
+        self.test_nets = [_built(net) for net in tests]
         for weights in self.param.weights:
             self._load_weights(weights)
         for test_net in self.test_nets:
@@ -163,8 +163,8 @@ class Solver:
     def snapshot(self) -> None:
         """Write <snapshot_prefix>_iter_<iter>.caffemodel and .solverstate.
 
-        With `snapshot_format: HDF5` both end in .h5, with `snapshot_diff` the weights hold the
-        parameters' diffs, too.
+        With `snapshot_format: HDF5` both end in .h5; with `snapshot_diff` the weights hold the
+        parameters' diffs, too: the last gradients, where Caffe has made them the last update.
         """
         if not self.param.snapshot_prefix:
             raise CaffeError("solver: snapshot_prefix is missing")
@@ -235,6 +235,10 @@ class Solver:
             if self.param.test_compute_loss:
                 _log.info("Test loss: %g", mean.loss)
             self._log_outputs(net, mean.outputs)
+
+
+def _built(net: caffe_pb2.NetParameter) -> Net:
+    return Net(net, phase=net.state.phase, level=net.state.level)
 
 
 class SGDSolver(Solver):

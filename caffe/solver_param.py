@@ -7,9 +7,10 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from caffe import graph, lr_policy
+from caffe import lr_policy
 from caffe.errors import CaffeError
 from caffe.proto import caffe_pb2
+from caffe.prototxt import read_text
 from caffe.upgrade import upgrade_solver
 
 
@@ -28,7 +29,7 @@ def read(source: str | os.PathLike | caffe_pb2.SolverParameter) -> caffe_pb2.Sol
     if isinstance(source, caffe_pb2.SolverParameter):
         param.CopyFrom(source)
     else:
-        graph.read_text(source, param)
+        read_text(source, param)
         _complete_prefix(param, Path(source).with_suffix(""))
     upgrade_solver(param, place(source))
     _check(param, place(source))
@@ -65,7 +66,7 @@ def _check_folder(param: caffe_pb2.SolverParameter, where: str) -> None:
 
 
 def train_net(param: caffe_pb2.SolverParameter) -> caffe_pb2.NetParameter:
-    """The training net, with the solver's train_state merged into its own."""
+    """The training net, with its state complete: TRAIN, then its own, then train_state."""
     given = [
         field
         for field in ("net", "net_param", "train_net", "train_net_param")
@@ -77,7 +78,7 @@ def train_net(param: caffe_pb2.SolverParameter) -> caffe_pb2.NetParameter:
             f"{', '.join(given) or 'none'}"
         )
     net = _net(getattr(param, given[0]))
-    net.state.MergeFrom(param.train_state)
+    _complete_state(net, caffe_pb2.TRAIN, param.train_state)
     return net
 
 
@@ -97,9 +98,20 @@ def test_nets(param: caffe_pb2.SolverParameter) -> list[caffe_pb2.NetParameter]:
             f"solver: {len(nets)} test net(s), but {len(param.test_state)} test_state; "
             "give none, or one each"
         )
-    for net, state in zip(nets, param.test_state, strict=False):
-        net.state.MergeFrom(state)
+    for i, net in enumerate(nets):
+        given = param.test_state[i] if param.test_state else caffe_pb2.NetState()
+        _complete_state(net, caffe_pb2.TEST, given)
     return nets
+
+
+def _complete_state(
+    net: caffe_pb2.NetParameter, phase: caffe_pb2.Phase, given: caffe_pb2.NetState
+) -> None:
+    """Put the solver's state over the net's own, and that over the phase it would have anyway."""
+    state = caffe_pb2.NetState(phase=phase)
+    state.MergeFrom(net.state)
+    state.MergeFrom(given)
+    net.state.CopyFrom(state)
 
 
 def _test_sources(
@@ -116,6 +128,6 @@ def _test_sources(
 def _net(source: str | caffe_pb2.NetParameter) -> caffe_pb2.NetParameter:
     net = caffe_pb2.NetParameter()
     if isinstance(source, str):
-        return graph.read_text(source, net)
+        return read_text(source, net)
     net.CopyFrom(source)
     return net
