@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 import caffe
-from caffe import CaffeError, solverstate
+from caffe import CaffeError, solverstate, weights_file
 from caffe.caffemodel import blob_array, parse_binary
-from caffe.proto import weights_pb2
+from caffe.proto import caffe_pb2, weights_pb2
 from tests.layer_checks import relative_error
 from tests.solver_checks import SOLVERS, assert_weights, golden_solver, line_solver, write_solver
 
@@ -93,6 +93,56 @@ def test_our_own_files_continue_exactly(tmp_path, text):
         assert np.array_equal(mine.data, theirs.data)
 
 
+@pytest.mark.parametrize("text", ['type: "Adam" momentum: 0.9', 'type: "SGD" momentum: 0.9'])
+def test_hdf5_snapshots_continue_exactly(tmp_path, text, caplog):
+    """Bit for bit, from a folder that has moved since."""
+    caplog.set_level("INFO", logger="caffe")
+    text = FIXED + text + " snapshot_format: HDF5 snapshot: 4 weight_decay: 0.01 "
+    text += f'snapshot_prefix: "{tmp_path}/a/run"'
+    whole = line_solver(tmp_path, text)
+    whole.step(9)
+    names = [f"run_iter_{i}.{kind}.h5" for i in (4, 8) for kind in ("caffemodel", "solverstate")]
+    assert sorted(path.name for path in (tmp_path / "a").iterdir()) == names
+    assert f"Snapshotting to HDF5 file {tmp_path}/a/{names[0]}\n" in caplog.text
+    assert f"Snapshotting solver state to HDF5 file {tmp_path}/a/{names[1]}\n" in caplog.text
+    (tmp_path / "a").rename(tmp_path / "b")
+    resumed = line_solver(tmp_path, text, seed=3)
+    resumed.net.params["ip"][0].data[...] = 77
+    resumed.restore(str(tmp_path / "b" / "run_iter_4.solverstate.h5"))
+    resumed.step(5)
+    for mine, theirs in zip(resumed.net.params["ip"], whole.net.params["ip"], strict=True):
+        assert np.array_equal(mine.data, theirs.data)
+
+
+@pytest.mark.parametrize("name", ["adam", "sgd_fixed"])
+def test_the_originals_state_goes_through_hdf5_and_back(tmp_path, name):
+    solver, _ = golden_solver(tmp_path, name)
+    solver.restore(SOLVERS / f"{name}_iter_12.solverstate")
+    solver.param.snapshot_prefix = str(tmp_path / "again")
+    for form in (caffe_pb2.SolverParameter.HDF5, caffe_pb2.SolverParameter.BINARYPROTO):
+        solver.param.snapshot_format = form
+        solver.snapshot()
+        if form == caffe_pb2.SolverParameter.HDF5:
+            solver, _ = golden_solver(tmp_path, name)
+            solver.restore(tmp_path / "again_iter_12.solverstate.h5")
+            solver.param.snapshot_prefix = str(tmp_path / "again")
+    again = _state(tmp_path / "again_iter_12.solverstate")
+    assert again.history == _state(SOLVERS / f"{name}_iter_12.solverstate").history
+
+
+@pytest.mark.parametrize("form", ["BINARYPROTO", "HDF5"])
+def test_snapshot_diff_keeps_the_diffs(tmp_path, form):
+    text = FIXED + f'snapshot_diff: true snapshot_format: {form} snapshot_prefix: "{tmp_path}/run"'
+    solver = line_solver(tmp_path, text)
+    solver.step(1)
+    solver.snapshot()
+    (path,) = tmp_path.glob("run_iter_1.caffemodel*")
+    stored = next(la for la in weights_file.read(path).layers if la.name == "ip")
+    for blob, diff in zip(solver.net.params["ip"], stored.diffs, strict=True):
+        assert diff.any()
+        np.testing.assert_array_equal(diff, blob.diff)
+
+
 def test_names_intervals_and_the_last_snapshot(tmp_path):
     text = FIXED + f'max_iter: 5 snapshot: 2 snapshot_prefix: "{tmp_path}/run"'
     line_solver(tmp_path, text).solve()
@@ -146,6 +196,21 @@ def test_a_state_that_does_not_fit_changes_nothing(tmp_path):
     assert_weights(solver.net, case, "init")
 
 
+@pytest.mark.parametrize("suffix", ["", ".h5"])
+def test_weights_that_do_not_fit_change_nothing_either(tmp_path, suffix):
+    other = line_solver(tmp_path, FIXED)
+    other.net.save(tmp_path / f"w.caffemodel{suffix}")
+    path = tmp_path / f"s.solverstate{suffix}"
+    solver, case = golden_solver(tmp_path, "sgd_fixed")
+    history = [array + 1 for array in solver._updater.history]
+    solverstate.save(path, 3, f"w.caffemodel{suffix}", history, 0)
+    with pytest.raises(CaffeError, match=rf"w\.caffemodel{suffix}: no layer of it is in this net"):
+        solver.restore(path)
+    assert solver.iter == 0
+    assert not any(array.any() for array in solver._updater.history)
+    assert_weights(solver.net, case, "init")
+
+
 def test_a_history_of_other_shapes_is_refused(tmp_path):
     path = tmp_path / "s.solverstate"
     solverstate.save(path, 3, "", [np.zeros((2, 4)), np.zeros(2)], 0)
@@ -165,7 +230,8 @@ def test_a_state_without_its_weights_is_refused(tmp_path):
     ("name", "content", "message"),
     [
         ("nix.solverstate", None, "cannot read"),
-        ("s.solverstate.h5", b"", "HDF5 states cannot be read"),
+        ("s.solverstate.h5", b"", "not an HDF5 file, or damaged"),
+        ("none.solverstate.h5", None, "cannot read"),
         ("junk.solverstate", b"\xff\xff\xff", "not a binary protobuf file"),
         ("empty.solverstate", b"", r"no iteration in it \(expected a .solverstate\)"),
     ],
