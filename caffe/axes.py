@@ -1,5 +1,7 @@
 """Axes as Caffe writes them: negative from the end, or a stretch that a second operand covers."""
 
+import math
+
 import torch
 
 from caffe.layer import Layer, Shape
@@ -13,6 +15,13 @@ def canonical_axis(layer: Layer, axis: int, count: int) -> int:
     if not -count <= axis < count:
         layer.fail(f"expected an axis in [{-count}, {count - 1}], got {axis}")
     return axis % count
+
+
+def around(layer: Layer, axis: int, x: torch.Tensor) -> torch.Tensor:
+    """x as (outer, C, inner), C being the size of `axis`."""
+    axis = canonical_axis(layer, axis, x.dim())
+    shape = tuple(x.shape)
+    return x.reshape(math.prod(shape[:axis]), shape[axis], math.prod(shape[axis + 1 :]))
 
 
 def operand_shape(layer: Layer, axis: int, num_axes: int, shape: Shape) -> Shape:

@@ -1,10 +1,8 @@
 """Accuracy: how often the label is among the best scores."""
 
-import math
-
 import torch
 
-from caffe.axes import canonical_axis
+from caffe.axes import around
 from caffe.layer import Layer
 from caffe.loss import class_indices, ignored
 from caffe.registry import register
@@ -29,16 +27,16 @@ class Accuracy(Layer):
             self.fail("expected accuracy_param.top_k of at least 1, got 0")
 
     def forward(self, scores: torch.Tensor, label: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        param, scores = self.layer_param.accuracy_param, scores.detach()
-        axis = canonical_axis(self, param.axis, scores.dim())
-        outer, classes = math.prod(scores.shape[:axis]), scores.shape[axis]
-        if label.numel() * classes != scores.numel() or param.top_k > classes:
+        param = self.layer_param.accuracy_param
+        rows = around(self, param.axis, scores.detach())
+        outer, classes, inner = rows.shape
+        if label.numel() != outer * inner or param.top_k > classes:
             self.fail(
-                f"expected {scores.numel() // classes} labels and top_k at most {classes} for "
+                f"expected {outer * inner} labels and top_k at most {classes} for "
                 f"scores {tuple(scores.shape)}, got {tuple(label.shape)} and top_k {param.top_k}"
             )
-        index, valid = class_indices(self, label.reshape(outer, -1), classes, ignored(param))
-        rows, truth = scores.reshape(outer, classes, -1), index.unsqueeze(1)
+        index, valid = class_indices(self, label.reshape(outer, inner), classes, ignored(param))
+        truth = index.unsqueeze(1)
         own = rows.gather(1, truth)
         higher = torch.arange(classes, device=rows.device).view(1, -1, 1) > truth
         better = (rows > own) | ((rows == own) & higher)

@@ -5,7 +5,7 @@ import math
 import torch
 from torch.nn.functional import log_softmax
 
-from caffe.axes import canonical_axis
+from caffe.axes import around
 from caffe.caffemodel import read_blob
 from caffe.layer import Layer, Shape
 from caffe.loss import at_least, class_indices, ignored, normalizer
@@ -51,9 +51,7 @@ class InfogainLoss(Layer):
         """log p as (rows, classes, places)."""
         if not self.from_scores:
             return at_least(x.unsqueeze(-1).flatten(1), _LEAST).log().unsqueeze(2)
-        axis = canonical_axis(self, self.layer_param.infogain_loss_param.axis, x.dim())
-        outer, classes = math.prod(x.shape[:axis]), x.shape[axis]
-        return log_softmax(x.reshape(outer, classes, -1), dim=1)
+        return log_softmax(around(self, self.layer_param.infogain_loss_param.axis, x), dim=1)
 
     def forward(
         self, x: torch.Tensor, label: torch.Tensor, matrix: torch.Tensor | None = None

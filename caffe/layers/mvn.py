@@ -1,5 +1,7 @@
 """MVN: mean-variance normalisation of each map or image."""
 
+import math
+
 import torch
 
 from caffe.layer import Layer
@@ -18,7 +20,8 @@ class MVN(Layer):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         param = self.layer_param.mvn_param
-        rows = x.reshape(*x.shape[: 1 if param.across_channels else 2], -1)
+        kept = x.shape[: 1 if param.across_channels else 2]
+        rows = x.reshape(*kept, math.prod(x.shape[len(kept) :]))
         rows = rows - rows.mean(-1, keepdim=True)
         if param.normalize_variance:
             # Unlike sqrt, the norm has a gradient (zero) for a constant map.

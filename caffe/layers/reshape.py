@@ -40,9 +40,11 @@ class Reshape(Layer):
             if size == 0 and start + i >= len(old):
                 self.fail(f"dim: 0 at place {i} of shape copies no axis of a bottom {old}")
             new[i] = size or old[start + i]
-        known = math.prod(size for size in new if size != -1)
-        count = math.prod(old[start:end])
-        if (count % known if -1 in new else count != known) if known else count:
+        replaced, given = list(old[start:end]), [size for size in new if size != -1]
+        if -1 in new and 0 in given:  # a copied empty axis tells nothing about the size to find
+            replaced, given = ([size or 1 for size in sizes] for sizes in (replaced, given))
+        count, known = math.prod(replaced), math.prod(given)
+        if count % known if -1 in new else count != known:
             self.fail(f"expected a shape of {count} numbers for the bottom {old}, got {new}")
         new = [count // known if size == -1 else size for size in new]
         return x.reshape(*old[:start], *new, *old[end:])

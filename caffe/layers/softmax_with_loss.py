@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch.nn.functional import log_softmax
 
-from caffe.axes import canonical_axis
+from caffe.axes import around
 from caffe.layer import Layer
 from caffe.loss import at_least, class_indices, ignored, normalizer
 from caffe.proto import caffe_pb2
@@ -34,15 +34,15 @@ class SoftmaxWithLoss(Layer):
 
     def forward(self, x: torch.Tensor, label: torch.Tensor) -> tuple[torch.Tensor, ...]:
         param = self.layer_param.loss_param
-        axis = canonical_axis(self, self.layer_param.softmax_param.axis, x.dim())
-        outer, classes = math.prod(x.shape[:axis]), x.shape[axis]
-        if label.numel() * classes != x.numel():
+        axis = self.layer_param.softmax_param.axis
+        log_p = log_softmax(around(self, axis, x), dim=1)
+        outer, classes, inner = log_p.shape
+        if label.numel() != outer * inner:
             self.fail(
-                f"expected {x.numel() // classes} labels, one for each place of {tuple(x.shape)} "
+                f"expected {outer * inner} labels, one for each place of {tuple(x.shape)} "
                 f"outside axis {axis}, got {tuple(label.shape)}"
             )
-        log_p = log_softmax(x.reshape(outer, classes, -1), dim=1)
-        index, valid = class_indices(self, label.reshape(outer, -1), classes, ignored(param))
+        index, valid = class_indices(self, label.reshape(outer, inner), classes, ignored(param))
         cost = -at_least(log_p.gather(1, index.unsqueeze(1)).squeeze(1), _LOG_TINY)
         if param.weight_by_label_freqs:
             if len(param.class_weighting) != classes:

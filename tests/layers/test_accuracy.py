@@ -46,6 +46,12 @@ def test_is_zero_when_every_label_is_ignored():
     assert float(overall) == 0
 
 
+def test_is_zero_without_rows():
+    layer = make_layer(TEXT % "", (2, 3, 7), (2, 7))
+    (overall,) = layer.run(torch.zeros(0, 3, 7), torch.zeros(0, 7), device=CPU)
+    assert float(overall) == 0
+
+
 def test_names_what_does_not_fit():
     layer = make_layer(TEXT % "accuracy_param{top_k:4}", (2, 3), (2,))
     with pytest.raises(caffe.CaffeError, match=r'"l".*top_k at most 3.*and top_k 4'):

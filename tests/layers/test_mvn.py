@@ -36,6 +36,12 @@ def test_equals_the_definition(across, variance):
     check_gradient(layer, x)
 
 
+@pytest.mark.parametrize("fields", ["", "across_channels:true"])
+def test_without_rows(fields):
+    layer = make_layer(TEXT % fields, (2, 3, 7, 5))
+    assert layer.top_shapes((0, 3, 7, 5)) == [(0, 3, 7, 5)]
+
+
 def test_constant_map():
     x = torch.full((1, 1, 2, 3), 5.0, requires_grad=True)
     (y,) = make_layer(TEXT % "", x.shape).run(x, device=CPU)

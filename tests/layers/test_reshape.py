@@ -49,6 +49,14 @@ def test_follows_another_batch_size():
     assert layer.top_shapes((7, 8)) == [(7, 4, 2)]
 
 
+def test_without_rows():
+    layer = make_layer(TEXT % "shape{dim:0 dim:-1 dim:2}", (3, 8, 5))
+    assert layer.top_shapes((0, 8, 5)) == [(0, 20, 2)]
+    assert make_layer(TEXT % "shape{dim:-1}", (3, 8)).top_shapes((0, 8)) == [(0,)]
+    with pytest.raises(caffe.CaffeError, match=r"for the bottom \(0, 7\), got \[0, -1, 2\]"):
+        layer.top_shapes((0, 7))
+
+
 def test_gradient():
     layer = make_layer(TEXT % "shape{dim:0 dim:-1}", (2, 3, 5))
     check_gradient(layer, np.random.default_rng(1).standard_normal((2, 3, 5)))

@@ -95,6 +95,13 @@ def test_keeps_a_gradient_where_the_logarithm_is_cut():
     np.testing.assert_array_equal(torch.autograd.grad(loss, x)[0], [[-1, 1]])
 
 
+def test_is_zero_without_rows():
+    layer = make_layer(TEXT % 'top:"p"', (2, 3, 7), (2, 7))
+    loss, p = layer.run(torch.zeros(0, 3, 7), torch.zeros(0, 7), device=CPU)
+    assert float(loss) == 0
+    assert p.shape == (0, 3, 7)
+
+
 @pytest.mark.parametrize("value", [3, -1])
 def test_names_a_label_out_of_range(value):
     layer = make_layer(TEXT % "loss_param{ignore_label:255}", (2, 3), (2,))
