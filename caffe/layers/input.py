@@ -10,7 +10,8 @@ from caffe.registry import register
 class Input(Layer):
     """Tops whose numbers come from outside: `net.blobs["data"].data[...] = x`.
 
-    input_param: one shape for all tops, or one for each top.
+    input_param: one shape for all tops, or one for each top; without any the tops are single
+    numbers until `net.blobs["data"].reshape(...)`.
     Source: BVLC Caffe's InputLayer; nets with `input:` lines get one (see caffe/graph.py).
     """
 
@@ -18,7 +19,7 @@ class Input(Layer):
     tops = (1, None)
 
     def setup(self) -> None:
-        shapes = [tuple(shape.dim) for shape in self.layer_param.input_param.shape]
+        shapes = [tuple(shape.dim) for shape in self.layer_param.input_param.shape] or [()]
         self.shapes = self.one_each(shapes, len(self.layer_param.top), "input_param.shape")
 
     def top_shapes(self) -> list[Shape]:

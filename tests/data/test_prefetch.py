@@ -7,6 +7,7 @@ from itertools import count
 
 import pytest
 
+import caffe
 from caffe.data.prefetch import Prefetch
 
 
@@ -35,3 +36,16 @@ def test_raises_an_error_where_the_result_is_due():
     with pytest.raises(ValueError, match="'x'"):
         next(ahead)
     assert next(ahead) == 9
+
+
+def test_raises_an_error_of_the_source_where_it_is_due_and_ever_after():
+    def jobs():
+        yield partial(int, "7")
+        yield partial(int, "8")
+        raise caffe.CaffeError("page 3 is lost")
+
+    ahead = Prefetch(jobs(), ahead=4)
+    assert [next(ahead), next(ahead)] == [7, 8]
+    for _ in range(2):
+        with pytest.raises(caffe.CaffeError, match="page 3 is lost"):
+            next(ahead)

@@ -33,12 +33,20 @@ def test_reads_what_the_user_writes_and_a_new_shape(tmp_path):
     np.testing.assert_array_equal(net.forward()["c"], np.full((4, 7), 30))
 
 
+def test_gets_its_shape_later(tmp_path):
+    text = TWO_SHAPES.replace("input_param{shape{dim:2 dim:3} shape{dim:5}}", "")
+    net = net_from_text(tmp_path, text)
+    assert net.blobs["a"].shape == ()
+    net.blobs["a"].reshape(2, 3)
+    net.blobs["a"].data[...] = 4
+    np.testing.assert_array_equal(net.forward()["c"], np.full((2, 3), 40))
+
+
 def test_number_of_shapes(tmp_path):
     text = 'layer{name:"in" type:"Input" top:"a" top:"b" top:"c" input_param{%s}}'
-    for shapes, count in (("", 0), ("shape{dim:2} shape{dim:3}", 2)):
-        message = rf'layer "in" \(Input\): expected 1 or 3 input_param.shape, got {count}'
-        with pytest.raises(caffe.CaffeError, match=message):
-            net_from_text(tmp_path, text % shapes)
+    message = r'layer "in" \(Input\): expected 1 or 3 input_param.shape, got 2'
+    with pytest.raises(caffe.CaffeError, match=message):
+        net_from_text(tmp_path, text % "shape{dim:2} shape{dim:3}")
     lone = 'layer{name:"in" type:"Input" top:"a" input_param{shape{dim:2} shape{dim:3}}}'
     with pytest.raises(caffe.CaffeError, match=r"expected 1 input_param.shape, got 2"):
         net_from_text(tmp_path, lone)
