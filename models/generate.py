@@ -1,19 +1,22 @@
 """Write the nets and solvers below models/, for all data sets: python models/generate.py [--check]
 
 models/<dataset>/<stage>/{train,test,deploy,solver}.prototxt are this program's output; change
-them here. `--check` writes nothing and exits with 1 if a file differs. Names of layers and blobs,
-and what the stages compute, are explained in models/README.md.
+them here. The nets of models/<dataset>/<net>/ come from models/nets/. `--check` writes nothing and
+exits with 1 if a file differs. Names of layers and blobs, and what the stages compute, are
+explained in models/README.md.
 """
 
 import argparse
 import json
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from google.protobuf import text_format
 from google.protobuf.message import Message
+from nets import NETS
 
 import caffe
 from caffe import layers as L
@@ -457,7 +460,7 @@ def pretrain_solver(dataset: Dataset) -> caffe_pb2.SolverParameter:
     return message
 
 
-NETS = {
+STAGES = {
     "wsddn/train": (wsddn_train, "the teacher T-WDet (WSDDN on VGG16)"),
     "wsddn/test": (wsddn_test, "the teacher T-WDet: S (R,K) and p (N,K) of the test images"),
     "wsddn/deploy": (wsddn_deploy, "the teacher T-WDet: S (R,K) and p (1,K) of one image"),
@@ -467,12 +470,17 @@ NETS = {
     "stage1/train": (stage1_train, "stage 1, feature-level transfer (L_f)"),
     "stage2/train": (stage2_train, "stage 2, prediction-level transfer (L_p + lambda L_p')"),
 }
+WHAT = {
+    "train_val": "the net for both phases, on its data",
+    "deploy": "the net that reads the blob `data`",
+    "solver": "its solver",
+}
 
 
 def messages(dataset: Dataset) -> dict[str, tuple[Message, str]]:
     """{path below models/<dataset>: (its message, what it is)}."""
     made = {}
-    for path, (build, what) in NETS.items():
+    for path, (build, what) in STAGES.items():
         made[path] = build(dataset).to_proto(), what
     if "pretrain" in dataset.recipes:
         what = "single-object classification, from which the others start"
@@ -481,7 +489,7 @@ def messages(dataset: Dataset) -> dict[str, tuple[Message, str]]:
         made["pretrain/test"] = object_net(dataset, None).to_proto(), what
         made["pretrain/solver"] = pretrain_solver(dataset), f"solver of {what}"
     for stage in ("wsddn", "student", "stage1", "stage2"):
-        what = f"solver of {NETS[f'{stage}/train'][1]}"
+        what = f"solver of {STAGES[f'{stage}/train'][1]}"
         made[f"{stage}/solver"] = solver(dataset, stage, dataset.images), what
     for path, (message, _) in made.items():
         if isinstance(message, caffe_pb2.NetParameter):
@@ -489,8 +497,20 @@ def messages(dataset: Dataset) -> dict[str, tuple[Message, str]]:
     return made
 
 
-def header(dataset: Dataset, what: str) -> str:
-    return f"# {dataset.title}: {what}.\n# Written by models/generate.py; change it there.\n"
+def header(title: str, what: str, origin: str = "models/generate.py") -> str:
+    return f"# {title}: {what}.\n# Written by {origin}; change it there.\n"
+
+
+def files() -> Iterator[tuple[Path, str, Message]]:
+    """All that this program writes: (path, header, message)."""
+    for dataset in DATASETS:
+        for name, (message, what) in messages(dataset).items():
+            path = ROOT / dataset.name / f"{name}.prototxt"
+            yield path, header(dataset.title, what), message
+    for net in NETS:
+        for stem, build in net.files.items():
+            head = header(net.title, WHAT[stem], "models/generate.py from models/nets/")
+            yield ROOT / net.path / f"{stem}.prototxt", head, build()
 
 
 def differs(path: Path, message: Message, head: str) -> bool:
@@ -505,14 +525,12 @@ def main() -> int:
     parser.add_argument("--check", action="store_true", help="compare; write nothing")
     check = parser.parse_args().check
     count, wrong = 0, []
-    for dataset in DATASETS:
-        for name, (message, what) in messages(dataset).items():
-            path, head = ROOT / dataset.name / f"{name}.prototxt", header(dataset, what)
-            count += 1
-            if check and differs(path, message, head):
-                wrong.append(path)
-            elif not check:
-                write_atomic(path, (head + text_format.MessageToString(message)).encode())
+    for path, head, message in files():
+        count += 1
+        if check and differs(path, message, head):
+            wrong.append(path)
+        elif not check:
+            write_atomic(path, (head + text_format.MessageToString(message)).encode())
     for path in wrong:
         print(f"{path}: differs from models/generate.py", file=sys.stderr)
     print(f"{count} files, {len(wrong)} differ" if check else f"{count} files written")
