@@ -4,6 +4,7 @@ Everything here maps protobuf messages to protobuf messages; nothing computes.
 """
 
 from caffe.errors import CaffeError
+from caffe.fields import check_fields
 from caffe.proto import caffe_pb2
 from caffe.prototxt import read_text as read_text
 from caffe.upgrade import upgrade_net
@@ -100,9 +101,12 @@ def insert_splits(net: caffe_pb2.NetParameter) -> caffe_pb2.NetParameter:
 
 
 def prepare(net: caffe_pb2.NetParameter, phase: caffe_pb2.Phase) -> caffe_pb2.NetParameter:
-    """The layers to build for `phase`, in order: upgraded, filtered, with Splits."""
+    """The layers to build for `phase`, in order: upgraded, filtered, checked, with Splits."""
     out = caffe_pb2.NetParameter()
     out.CopyFrom(net)
     out.state.phase = phase
     upgrade_net(out, f'net "{net.name}"')
-    return insert_splits(filter_net(out))
+    out = filter_net(out)
+    for layer in out.layer:
+        check_fields(layer)
+    return insert_splits(out)

@@ -5,10 +5,7 @@ import torch
 from caffe.layer import Layer, Shape
 from caffe.ops.roi_pooling import check_maps, roi_pooling
 from caffe.ops.rois import check_shape
-from caffe.proto import caffe_pb2
 from caffe.registry import register
-
-_DEFAULTS = caffe_pb2.ROIPoolingParameter()
 
 
 @register("ROIPooling")
@@ -28,9 +25,6 @@ class ROIPooling(Layer):
         param = self.layer_param.roi_pooling_param
         if not (param.pooled_h and param.pooled_w and param.spatial_scale > 0):
             self.fail("roi_pooling_param: expected pooled_h, pooled_w >= 1, spatial_scale > 0")
-        for field in ("top_cls", "norm_type", "single_scale", "origin_scale"):
-            if getattr(param, field) != getattr(_DEFAULTS, field):
-                self.fail(f"roi_pooling_param.{field} is not supported here; remove it")
 
     def top_shapes(self, maps: Shape, rois: Shape) -> list[Shape]:
         check_maps(maps)
