@@ -5,8 +5,6 @@ import numpy as np
 import pytest
 
 import caffe
-import caffe.io
-from caffe.classifier import Classifier
 
 DEPLOY = """
 name: "tiny"
@@ -41,7 +39,7 @@ def probabilities(net, crop):
 
 
 def test_predict_averages_ten_crops(files):
-    net = Classifier(*files[:2], image_dims=(7, 8), **SETTINGS)
+    net = caffe.Classifier(*files[:2], image_dims=(7, 8), **SETTINGS)
     assert isinstance(net, caffe.Net)
     assert net.phase == caffe.TEST
     images = [caffe.io.load_image(files[2]), np.full((5, 6, 3), 0.25, np.float32)]
@@ -55,7 +53,7 @@ def test_predict_averages_ten_crops(files):
 
 
 def test_predict_of_the_centre(files):
-    net = Classifier(*files[:2], image_dims=[8, 9], **SETTINGS)
+    net = caffe.Classifier(*files[:2], image_dims=[8, 9], **SETTINGS)
     image = caffe.io.load_image(files[2])
     got = net.predict([image], False)
     centre = caffe.io.resize_image(image, (8, 9))[1:6, 2:6]
@@ -63,21 +61,21 @@ def test_predict_of_the_centre(files):
 
 
 def test_by_default_images_are_resized_to_the_net_s_size(files):
-    net = Classifier(*files[:2], **SETTINGS)
+    net = caffe.Classifier(*files[:2], **SETTINGS)
     image = caffe.io.load_image(files[2])
     want = probabilities(net, caffe.io.resize_image(image, (5, 4)))
     assert np.allclose(net.predict([image], oversample=False)[0], want, atol=1e-5)
 
 
 def test_without_settings_the_net_sees_the_image(files):
-    net = Classifier(*files[:2])
+    net = caffe.Classifier(*files[:2])
     image = np.random.default_rng(3).random((5, 4, 3)).astype(np.float32)
     net.predict([image], oversample=False)
     assert np.allclose(net.blobs["data"].data[0], image.transpose(2, 0, 1))
 
 
 def test_any_number_of_images(files):
-    net = Classifier(*files[:2], **SETTINGS)
+    net = caffe.Classifier(*files[:2], **SETTINGS)
     images = list(np.random.default_rng(4).random((13, 5, 4, 3)).astype(np.float32))
     got = net.predict(images, oversample=False)
     assert got.shape == (13, 6)
@@ -86,13 +84,13 @@ def test_any_number_of_images(files):
 
 def test_mistakes(files, tmp_path):
     with pytest.raises(caffe.CaffeError, match=r"image_dims: .* the net's \(5, 4\), got \(4, 9\)"):
-        Classifier(*files[:2], image_dims=(4, 9))
+        caffe.Classifier(*files[:2], image_dims=(4, 9))
     with pytest.raises(caffe.CaffeError, match=r'input "data" .* a mean \(3,\)'):
-        Classifier(*files[:2], mean=np.zeros(2))
+        caffe.Classifier(*files[:2], mean=np.zeros(2))
     flat = tmp_path / "flat.prototxt"
     flat.write_text('input: "x" input_shape { dim: 2 dim: 3 }', encoding="utf-8")
     with pytest.raises(caffe.CaffeError, match=r"expected an input \(N, C, H, W\).*\(2, 3\)"):
-        Classifier(str(flat), None)
+        caffe.Classifier(str(flat), None)
 
 
 def test_the_classification_notebook(files):

@@ -5,8 +5,7 @@ import numpy as np
 import pytest
 
 import caffe
-import caffe.io
-from caffe.detector import Detector, selective_search
+from caffe.detector import selective_search
 
 DEPLOY = """
 name: "means"
@@ -60,7 +59,7 @@ def test_detect_windows(model, image_file):
     pixels = RNG.integers(0, 256, (20, 30, 3), np.uint8)
     first, second = image_file(pixels), image_file(pixels[::-1], "other.png")
     windows = [np.array([2, 3, 11, 12]), np.array([0, 20, 20, 30])]
-    net = Detector(model, None, **SETTINGS)
+    net = caffe.Detector(model, None, **SETTINGS)
     # Pairs as R-CNN's script makes them, which can be gone through only once.
     found = net.detect_windows(zip([first, second], [windows, windows[:1]], strict=True))
     assert [item["filename"] for item in found] == [first, first, second]
@@ -74,7 +73,7 @@ def test_detect_windows(model, image_file):
 
 
 def test_crops_with_context(model):
-    net = Detector(model, None, context_pad=2, **SETTINGS)
+    net = caffe.Detector(model, None, context_pad=2, **SETTINGS)
     im = RNG.random((20, 30, 3)).astype(np.float32)
     mean = np.array([4.0, 2.0, 1.0]) / 255  # red, green, blue in 0..1
     windows = [(8, 10, 14, 19), (0, 0, 20, 30), (0, 25, 4, 30), (17, 2, 20, 4), (5, 0, 6, 30)]
@@ -85,7 +84,7 @@ def test_crops_with_context(model):
 
 
 def test_context_can_be_changed(model):
-    net = Detector(model, None)
+    net = caffe.Detector(model, None)
     im = RNG.random((20, 30, 3)).astype(np.float32)
     assert np.array_equal(net.crop(im, [2, 3, 5, 9]), im[2:5, 3:9])
     net.configure_crop(3)
@@ -96,7 +95,7 @@ def test_context_can_be_changed(model):
 
 def test_a_mean_of_pixels_fills_what_is_outside(model):
     mean = RNG.random((3, 9, 9)) * 255
-    net = Detector(model, None, mean, raw_scale=255, channel_swap=(2, 1, 0), context_pad=2)
+    net = caffe.Detector(model, None, mean, raw_scale=255, channel_swap=(2, 1, 0), context_pad=2)
     got = net.crop(np.zeros((5, 5, 3), np.float32), [0, 0, 5, 5])
     assert np.allclose(got[0], mean.transpose(1, 2, 0)[0, :, ::-1] / 255, atol=1e-6)
 
@@ -112,7 +111,7 @@ def test_selective_search_finds_the_object(model, image_file):
     assert (boxes[:, 2:] <= (60, 160)).all()
     assert (boxes[:, 2:] - boxes[:, :2]).min() >= 20 * 160 // 500
     assert np.abs(boxes - (15, 40, 45, 110)).max(axis=1).min() <= 2
-    net = Detector(model, None, raw_scale=255, channel_swap=(2, 1, 0))
+    net = caffe.Detector(model, None, raw_scale=255, channel_swap=(2, 1, 0))
     found = net.detect_selective_search(iter([path]))
     assert {item["filename"] for item in found} == {path}
     assert np.array_equal([item["window"] for item in found], boxes)
@@ -122,7 +121,7 @@ def test_selective_search_finds_the_object(model, image_file):
 
 
 def test_mistakes(model):
-    net = Detector(model, None)
+    net = caffe.Detector(model, None)
     im = np.zeros((20, 30, 3), np.float32)
     for window in ([5, 3, 5, 9], [25, 3, 29, 9], [3, 9, 8, 2]):
         with pytest.raises(caffe.CaffeError, match=r"^window \(.*\): expected ymin, .* \(20, 30\)"):
@@ -131,4 +130,4 @@ def test_mistakes(model):
     with pytest.raises(caffe.CaffeError, match=r"^window \(40, 3, 49, 9\): expected ymin"):
         net.crop(im, np.array([40, 3, 49, 9]))
     with pytest.raises(caffe.CaffeError, match=r"context_pad: .* net's \(9, 9\), got 5"):
-        Detector(model, None, context_pad=5)
+        caffe.Detector(model, None, context_pad=5)

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 import caffe
-import caffe.io
 from caffe.proto import caffe_pb2
 
 RNG = np.random.default_rng(11)
