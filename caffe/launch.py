@@ -5,7 +5,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from multiprocessing import connection
 from multiprocessing.process import BaseProcess
@@ -47,10 +47,13 @@ def train(
     Raises CaffeError for whatever cannot work. If another process fails, this one ends, too.
     """
     job = Job(param.SerializeToString(), snapshot, tuple(devices), parallel.NCCL.new_uid())
-    solver = _solver(job, 0)  # before the others start, so that a mistake is told once
-    solver.signals = signals
-    with _others(job):
-        _solve(solver, job)
+    try:
+        solver = _solver(job, 0)  # before the others start, so that a mistake is told once
+        solver.signals = signals
+        with _others(job):
+            _solve(solver, job)
+    finally:
+        parallel.leave()
     return solver
 
 
@@ -74,7 +77,7 @@ def _solve(solver: Solver, job: Job) -> None:
 
 
 @contextmanager
-def _others(job: Job):
+def _others(job: Job) -> Iterator[None]:
     """The processes of all devices but the first, which end with the context."""
     spawn = multiprocessing.get_context("spawn")  # CUDA does not survive a fork
     processes = [
@@ -99,9 +102,12 @@ def _end_with(processes: list[BaseProcess]) -> None:
     """End this process if one of the others fails: it would wait for that one forever."""
     running = list(processes)
     while running:
-        ended = connection.wait([process.sentinel for process in running])
-        failed = [p.name for p in running if p.sentinel in ended and p.exitcode]
-        running = [process for process in running if process.sentinel not in ended]
+        ready = connection.wait([process.sentinel for process in running])
+        ended = [process for process in running if process.sentinel in ready]
+        for process in ended:
+            process.join()  # only then there is an exit code
+        failed = [process.name for process in ended if process.exitcode]
+        running = [process for process in running if process not in ended]
         if failed:
             print(f"caffe: {', '.join(failed)} failed, so all end", file=sys.stderr, flush=True)
             for process in running:

@@ -16,6 +16,8 @@ from caffe.device import current_device
 from caffe.errors import CaffeError
 from caffe.layer import Layer, Shape
 from caffe.memory import keep_freed_memory
+from caffe.net_log import NetLog
+from caffe.parallel import NCCL
 from caffe.param_table import ParamTable
 from caffe.proto import caffe_pb2
 from caffe.python_layer import PythonLayer
@@ -84,9 +86,11 @@ class Net:
         self._params = ParamTable(force=self._param.force_backward)
         self._callbacks: dict[str, list[Callable[[int], object]]] = defaultdict(list)
         self.debug_info = self._param.debug_info
+        log = NetLog(self._param)
         for layer_param in self._param.layer:
-            self._append(layer_param)
+            self._append(layer_param, log)
         self._finish()
+        log.done(self._outputs)
         if weights is not None:
             self.copy_from(weights)
 
@@ -100,10 +104,11 @@ class Net:
 
     # -- construction ------------------------------------------------------------------------------
 
-    def _append(self, layer_param: caffe_pb2.LayerParameter) -> None:
+    def _append(self, layer_param: caffe_pb2.LayerParameter, log: NetLog) -> None:
         cls = layer_class(layer_param.type, layer_param.name)
         if cls.is_loss and not layer_param.top:
             layer_param.top.append(self._automatic_top())
+        log.creating(layer_param)
         phase = layer_param.phase if layer_param.HasField("phase") else self.phase
         layer = cls(layer_param, phase)
         if len(layer_param.propagate_down) not in (0, len(layer_param.bottom)):
@@ -114,9 +119,12 @@ class Net:
         with layer.naming(shapes):
             layer.setup(*shapes)
             self._params.add(layer)
-            self._make_tops(index, layer, layer.top_shapes(*shapes))
+            top_shapes = layer.top_shapes(*shapes)
+            self._make_tops(index, layer, top_shapes)
         self._layers.append(layer)
         self._weigh_losses(index, layer)
+        weights = self._loss_weights.items()
+        log.made(layer, top_shapes, {top.place: w for top, w in weights if top.layer == index})
 
     def _automatic_top(self) -> str:
         count = sum(name.startswith(_AUTOMATIC) for name in self._blobs)
@@ -128,7 +136,6 @@ class Net:
             blob = self._blobs.setdefault(name, Blob())
             blob.reshape(*shape)
             self._made[name] = _Top(index, j)
-        _log.info("%s (%s) -> %s", layer.name, layer.type, shapes)
 
     def _weigh_losses(self, index: int, layer: Layer) -> None:
         given = list(layer.layer_param.loss_weight)
@@ -145,11 +152,11 @@ class Net:
         self._views = [layer_view.view(layer) for layer in self._layers]
         inputs = [layer for layer in self._layers if layer.type == "Input"]
         self._inputs = [name for layer in inputs for name in layer.layer_param.top]
-        self._outputs = [
+        self._outputs = sorted(  # Caffe keeps them in a set
             name
             for name, made in self._made.items()
             if made not in read and not name.startswith(_AUTOMATIC)
-        ]
+        )
         forced = zip(self._layers, self._sources, strict=True)
         self._forced = {
             source
@@ -382,7 +389,8 @@ class Net:
         self._callbacks["before_backward"].append(callback)
 
     def after_backward(self, callback: Callable[[int], object]) -> None:
-        self._callbacks["after_backward"].append(callback)
+        if not isinstance(callback, NCCL):  # which needs no call for every layer
+            self._callbacks["after_backward"].append(callback)
 
     def _call(self, moment: str, index: int) -> None:
         for callback in self._callbacks[moment]:

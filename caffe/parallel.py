@@ -16,6 +16,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import torch
+import torch.distributed as dist
 
 from caffe.device import current_device
 from caffe.errors import CaffeError
@@ -83,8 +84,6 @@ logging.getLogger("caffe").addFilter(_quiet)
 
 def has_nccl() -> bool:
     """Whether several GPUs can train together."""
-    import torch.distributed as dist
-
     return dist.is_available() and dist.is_nccl_available()
 
 
@@ -108,8 +107,6 @@ class NCCL:
 
     def bcast(self) -> None:
         """Give every process the first one's parameters."""
-        import torch.distributed as dist
-
         blobs = [blob for blob, _ in self._solver.net.learnable()]
         tensors = [blob.tensor(current_device()).detach() for blob in blobs]
         parts = _exchange(tensors, lambda flat: dist.broadcast(flat, 0))
@@ -121,8 +118,6 @@ class NCCL:
 
     def on_gradients_ready(self) -> None:
         """Make each parameter's diff the mean of all processes'."""
-        import torch.distributed as dist
-
         blobs = [blob for blob, _ in self._solver.net.learnable() if blob.learned]
         diffs = [blob.diff_tensor(current_device()) for blob in blobs]
         parts = _exchange(diffs, lambda flat: dist.all_reduce(flat.div_(solver_count())))
@@ -131,8 +126,6 @@ class NCCL:
 
 
 def _meet(uid: str) -> None:
-    import torch.distributed as dist
-
     if dist.is_initialized():
         return
     device = current_device()
@@ -149,14 +142,14 @@ def _meet(uid: str) -> None:
             f"solver {solver_rank()} of {solver_count()} cannot join the others: "
             f"{str(error).splitlines()[0]}"
         ) from None
-    atexit.register(_part)
+    atexit.register(leave)
 
 
-def _part() -> None:
-    import torch.distributed as dist
-
+def leave() -> None:
+    """Train alone again."""
     if dist.is_initialized():
         dist.destroy_process_group()
+    _state.update(count=1, rank=0, multiprocess=False)
 
 
 def _exchange(
@@ -179,11 +172,7 @@ def _exchange(
 
 def from_root(number: int) -> int:
     """The first process's number, in every process that has met the others."""
-    if solver_count() == 1:
-        return number
-    import torch.distributed as dist
-
-    if not dist.is_initialized():
+    if solver_count() == 1 or not dist.is_initialized():
         return number
     (told,) = _exchange(
         [torch.tensor([number], device=current_device())], lambda flat: dist.broadcast(flat, 0)

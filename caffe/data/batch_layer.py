@@ -3,17 +3,19 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from functools import partial
-from itertools import chain
+from itertools import chain, islice
 from typing import Any
 
 import numpy as np
 import torch
 from google.protobuf.message import Message
 
+from caffe import parallel
 from caffe.data.prefetch import Prefetch
 from caffe.data.transformer import Draw, Transformer
 from caffe.errors import CaffeError
 from caffe.layer import Count, Layer, Shape
+from caffe.proto import caffe_pb2
 
 
 class BatchLayer(Layer, ABC):
@@ -22,6 +24,7 @@ class BatchLayer(Layer, ABC):
     Subclasses set `batch_size` and say what the records are and how to load one. The layer has a
     random generator of its own, seeded from numpy's global one at construction: after
     `caffe.set_random_seed` the same net gives the same batches, whatever else draws numbers.
+    Where several processes train together (see caffe/parallel.py), each takes its share.
     """
 
     bottoms = 0
@@ -56,7 +59,8 @@ class BatchLayer(Layer, ABC):
             self.transformer = Transformer(self.layer_param.transform_param, self.phase)
         except CaffeError as error:
             self.fail(str(error))
-        records = self.records()
+        rank, count = parallel.share() if self.phase == caffe_pb2.TRAIN else (0, 1)
+        records = islice(self.records(), rank, None, count)
         first = next(records)
         self._shapes = [array.shape for array in self._batch([(first, Draw())])]
         self._records = chain([first], records)
