@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from types import ModuleType
 
-from caffe.commands import device_query, test, time, train
+from caffe.commands import device_query, test, time, train, weights
 from caffe.commands.common import Parser, run
 
 _log = logging.getLogger("caffe")
@@ -17,6 +17,7 @@ _COMMANDS: dict[str, ModuleType] = {
     "test": test,
     "time": time,
     "device_query": device_query,
+    "weights": weights,
 }
 _EPILOG = (
     "`caffe COMMAND --help` lists a command's flags. Paths inside a solver or net are relative to "
