@@ -12,6 +12,7 @@ import numpy as np
 from caffe import lr_policy, parallel, scoring, solver_param, solverstate, updates
 from caffe.device import set_random_seed
 from caffe.errors import CaffeError
+from caffe.glog import ensure_log
 from caffe.net import Net
 from caffe.proto import caffe_pb2
 from caffe.signals import Effect, SignalRequests
@@ -34,6 +35,7 @@ class Solver:
     rule: type[updates.Rule]
 
     def __init__(self, solver: str | os.PathLike | caffe_pb2.SolverParameter) -> None:
+        ensure_log()
         self.param = solver_param.read(solver)
         rule = self.rule(self.param, solver_param.place(solver))
         if self.param.random_seed >= 0:
@@ -59,6 +61,7 @@ class Solver:
 
     def _load_weights(self, files: str) -> None:
         for path in files.split(","):
+            _log.info("Finetuning from %s", path.strip())
             for net in (self.net, *self.test_nets):
                 net.copy_from(path.strip())
 
