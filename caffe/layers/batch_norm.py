@@ -34,6 +34,8 @@ class BatchNorm(Layer):
         keep_from_solver(self, 0)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if not x.numel():  # no statistics to take or to move
+            return x.clone()
         if self.fixed:
             mean, var, weight = self.weights
             weight = torch.where(weight == 0, 0, 1 / weight)

@@ -22,6 +22,8 @@ class UniqueLabel(Layer):
             self.fail(f"expected a bottom (N, 1, H, W), got {bottom}")
         if param.max_labels < 1:
             self.fail(f"expected max_labels of at least 1, got {param.max_labels}")
+        if any(not value.is_integer() for value in param.force_label):
+            self.fail(f"expected whole numbers as force_label, got {list(param.force_label)}")
         self.forced = {int(value) for value in param.force_label}
 
     def top_shapes(self, bottom: Shape) -> list[Shape]:

@@ -68,6 +68,14 @@ def test_other_numbers_of_axes(shape):
     assert layer.blobs[0].shape == (shape[1] if len(shape) > 1 else 1,)
 
 
+@pytest.mark.parametrize("shape", [(0, 3, 5), (4, 0)])
+def test_a_batch_of_nothing_leaves_the_averages(shape):
+    layer = make_layer(TEXT % "", shape)
+    (y,) = layer.run(torch.zeros(shape), device=CPU)
+    assert y.shape == shape
+    assert not layer.blobs[2].data.any()
+
+
 @pytest.mark.parametrize("fixed", ["true", "false"])
 def test_gradient(fixed):
     layer = make_layer(TEXT % f"use_global_stats:{fixed}", (4, 3, 5, 2))

@@ -41,6 +41,8 @@ def test_names_what_does_not_fit():
         make_layer(TEXT % "max_labels:3", (2, 3, 7, 5))
     with pytest.raises(caffe.CaffeError, match="max_labels of at least 1, got 0"):
         make_layer(TEXT % "max_labels:0", (2, 1, 7, 5))
+    with pytest.raises(caffe.CaffeError, match=r"whole numbers as force_label, got \[0.5, inf\]"):
+        make_layer(TEXT % "max_labels:2 force_label:0.5 force_label:inf", (2, 1, 7, 5))
     layer = make_layer(TEXT % "max_labels:2", (2, 1, 1, 3))
     x = torch.tensor([[1.0, 1, 1], [4, 0, 2]]).reshape(2, 1, 1, 3)
     message = r"at most 2 labels \(max_labels\) per image, got \[0, 2, 4\] in image 1"
