@@ -34,6 +34,8 @@ class BN(Layer):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         param = self.layer_param.bn_param
+        if not x.numel():  # no statistics to take or to move
+            return x.clone()
         shape = (1, x.shape[1], *[1] * (x.dim() - 2))
         slope, bias, mean, var = [blob.reshape(shape) for blob in self.weights]
         if self.phase == caffe_pb2.TRAIN and not param.frozen:

@@ -82,3 +82,11 @@ def test_gradient(fields):
 def test_needs_channels():
     with pytest.raises(caffe.CaffeError, match=r"a bottom \(N, C, ...\), got \(4,\)"):
         make_layer(TEXT % "", (4,))
+
+
+def test_a_batch_of_nothing_leaves_the_averages():
+    layer = make_layer(TEXT % "", (2, 3, 5))
+    before = layer.blobs[3].data.copy()
+    (y,) = layer.run(torch.zeros(0, 3, 5), device=CPU)
+    assert y.shape == (0, 3, 5)
+    np.testing.assert_array_equal(layer.blobs[3].data, before)
