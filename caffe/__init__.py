@@ -7,7 +7,14 @@ from caffe import io, layers
 from caffe.blob import Blob
 from caffe.classifier import Classifier
 from caffe.detector import Detector
-from caffe.device import set_device, set_mode_cpu, set_mode_gpu, set_random_seed
+from caffe.device import (
+    check_mode_cpu,
+    check_mode_gpu,
+    set_device,
+    set_mode_cpu,
+    set_mode_gpu,
+    set_random_seed,
+)
 from caffe.errors import CaffeError
 from caffe.glog import init_log, log
 from caffe.net import Net
@@ -36,6 +43,8 @@ from caffe.solver import (
 )
 from caffe.timer import Timer
 
+__version__ = "0.1.0"
+
 __all__ = [
     "NCCL",
     "TEST",
@@ -54,6 +63,8 @@ __all__ = [
     "RMSPropSolver",
     "SGDSolver",
     "Timer",
+    "check_mode_cpu",
+    "check_mode_gpu",
     "get_solver",
     "has_nccl",
     "init_log",

@@ -78,6 +78,11 @@ def blob_array(proto: weights_pb2.Blob, where: str | os.PathLike) -> np.ndarray:
     return _array(proto.data, proto.double_data, shape, str(where))
 
 
+def net_blob(proto: caffe_pb2.BlobProto, where: str) -> np.ndarray:
+    """`blob_array` for a blob that stands in a net."""
+    return blob_array(weights_pb2.Blob.FromString(proto.SerializeToString()), where)
+
+
 def read_blob(path: str | os.PathLike) -> np.ndarray:
     """The numbers of a .binaryproto file, float32; CaffeError if it is missing or is none."""
     return blob_array(parse_binary(path, weights_pb2.Blob()), path)

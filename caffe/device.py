@@ -28,6 +28,16 @@ def set_mode_gpu() -> None:
     _state["gpu"] = True
 
 
+def check_mode_cpu() -> bool:
+    """Whether nets compute on the CPU now."""
+    return current_device().type == "cpu"
+
+
+def check_mode_gpu() -> bool:
+    """Whether nets compute on a GPU now."""
+    return not check_mode_cpu()
+
+
 def set_device(device_id: int) -> None:
     """Use GPU number `device_id` (from 0) in GPU mode."""
     count = torch.cuda.device_count()

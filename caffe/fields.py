@@ -36,14 +36,13 @@ HARMLESS = {
 class Refused(NamedTuple):
     """A field that may only have its default value."""
 
-    layer_type: str  # "" for all
+    layer_type: str
     path: str  # from LayerParameter on
     remedy: str
 
 
 _ROI = "the released nets leave it out; so must this one"
 REFUSED = (
-    Refused("", "blobs", "save them as a .caffemodel and load that with Net(..., weights=...)"),
     Refused("ROIPooling", "roi_pooling_param.top_cls", _ROI),
     Refused("ROIPooling", "roi_pooling_param.norm_type", _ROI),
     Refused("ROIPooling", "roi_pooling_param.single_scale", _ROI),
@@ -54,14 +53,13 @@ REFUSED = (
 def check_fields(layer: caffe_pb2.LayerParameter) -> None:
     """Raise CaffeError naming layer, field, value and remedy if a refused field is set."""
     for refused in REFUSED:
-        if refused.layer_type not in ("", layer.type):
+        if refused.layer_type != layer.type:
             continue
         *blocks, field = refused.path.split(".")
         message = reduce(getattr, blocks, layer)
         value = getattr(message, field)
         if value != getattr(type(message)(), field):
-            got = f"{len(value)} of them" if hasattr(value, "extend") else value
             raise CaffeError(
                 f'layer "{layer.name}" ({layer.type}): {refused.path}: this engine would not act '
-                f"on it, got {got}; {refused.remedy}"
+                f"on it, got {value}; {refused.remedy}"
             )

@@ -81,13 +81,22 @@ def init_log(level: int | None = None, stderr: bool = True) -> None:
     """
     _log.setLevel(_LEVELS[min(level if level is not None else _environment_level(), 3)])
     while _started:
-        _log.removeHandler(_started.pop())
+        before = _started.pop()
+        _log.removeHandler(before)
+        before.close()
     folder = os.environ.get(_FOLDER) or tempfile.gettempdir()
     handler = logging.StreamHandler() if stderr else _file(folder, "python")
     _started.append(_formatted(handler))
     _log.addHandler(handler)
 
 
+def ensure_log() -> None:
+    """Log to stderr, as Caffe does unasked, unless the program has arranged something else."""
+    if not _log.hasHandlers():
+        init_log()
+
+
 def log(text: object) -> None:
     """pycaffe's log: one line at level info."""
+    ensure_log()
     _log.info("%s", text, stacklevel=2)

@@ -1,6 +1,5 @@
 """Net: wires the layers of a prototxt and runs them forward and backward."""
 
-import logging
 import os
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Iterable, Sequence
@@ -9,21 +8,22 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from caffe import batching, debug_info, graph, hdf5, layer_view, weights, weights_file
+from caffe import batching, caffemodel, debug_info, graph, hdf5, layer_view, weights, weights_file
 from caffe.batching import Arrays
 from caffe.blob import Blob
 from caffe.device import current_device
 from caffe.errors import CaffeError
 from caffe.layer import Layer, Shape
+from caffe.layers.memory_data import MemoryData
 from caffe.memory import keep_freed_memory
 from caffe.net_log import NetLog
 from caffe.parallel import NCCL
 from caffe.param_table import ParamTable
 from caffe.proto import caffe_pb2
+from caffe.prototxt import read_text
 from caffe.python_layer import PythonLayer
 from caffe.registry import layer_class
 
-_log = logging.getLogger("caffe")
 _AUTOMATIC = "(automatic)"  # what Caffe calls the top of a loss layer that names none
 _PHASES = {"TRAIN": caffe_pb2.TRAIN, "TEST": caffe_pb2.TEST}
 
@@ -100,7 +100,7 @@ class Net:
         if isinstance(network_file, caffe_pb2.NetParameter):
             param.CopyFrom(network_file)
             return param
-        return graph.read_text(network_file, param)
+        return read_text(network_file, param)
 
     # -- construction ------------------------------------------------------------------------------
 
@@ -118,6 +118,7 @@ class Net:
         shapes = [self._blobs[name].shape for name in layer_param.bottom]
         with layer.naming(shapes):
             layer.setup(*shapes)
+            _take_given(layer)
             self._params.add(layer)
             top_shapes = layer.top_shapes(*shapes)
             self._make_tops(index, layer, top_shapes)
@@ -471,6 +472,20 @@ class Net:
         """
         return batching.forward_backward_all(self, blobs, diffs, kwargs)
 
+    def set_input_arrays(self, data: np.ndarray, labels: np.ndarray) -> None:
+        """Let the MemoryData layer that the net starts with run over these arrays from now on.
+
+        data (n, C, H, W), labels (n) or (n, 1, 1, 1): C-contiguous float32, n a multiple of the
+        batch size. They are not copied. Raises CaffeError if they or the net do not fit.
+        """
+        first = self._layers[0] if self._layers else None
+        if not isinstance(first, MemoryData):
+            raise CaffeError(
+                f'net "{self.name}": set_input_arrays needs a first layer of type MemoryData, got '
+                f'"{first.type if first else "none"}"'
+            )
+        first.reset(data, labels)
+
     # -- weights -----------------------------------------------------------------------------------
 
     def copy_from(self, path: str | os.PathLike) -> None:
@@ -502,6 +517,16 @@ class Net:
         Raises CaffeError if one does not fit; then nothing is shared.
         """
         weights.share(self._layers, other._layers)
+
+
+def _take_given(layer: Layer) -> None:
+    """Start from the numbers that the net's text or message holds for the layer, if it does."""
+    given = list(layer.layer_param.blobs)
+    if given:
+        where = f'layer "{layer.name}": its blobs'
+        arrays: list[np.ndarray | None] = [caffemodel.net_blob(blob, where) for blob in given]
+        weights.load([layer], weights.NetWeights([weights.LayerWeights(layer.name, arrays)]), where)
+        del layer.layer_param.blobs[:]
 
 
 def _fill(view: np.ndarray, array: np.ndarray, what: str) -> None:

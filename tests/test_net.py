@@ -5,8 +5,10 @@ import re
 import numpy as np
 import pytest
 import torch
+from google.protobuf import text_format
 
 import caffe
+from caffe.proto import caffe_pb2
 from tests.layer_checks import net_from_text, relative_error
 
 MLP = """
@@ -263,6 +265,41 @@ def test_layer_phase_overrides_the_nets(tmp_path):
     assert net.layer_dict["fc1"].phase == caffe.TRAIN
 
 
+def test_blobs_inside_the_net_are_what_it_starts_with(tmp_path, net):
+    message = caffe_pb2.NetParameter()
+    text_format.Parse(MLP, message)
+    given = message.layer[1].blobs
+    given.add(data=range(15)).shape.dim.extend([5, 3])
+    given.add(data=[7] * 5, num=1, channels=1, height=1, width=5)
+    started = caffe.Net(message, caffe.TRAIN)
+    np.testing.assert_array_equal(started.params["fc1"][0].data, np.arange(15).reshape(5, 3))
+    assert started.params["fc1"][1].data.tolist() == [7] * 5
+    given[0].shape.dim[0] = 3
+    with pytest.raises(caffe.CaffeError, match=r'layer "fc1": its blobs.*\(3, 3\) holds 15'):
+        caffe.Net(message, caffe.TRAIN)
+    given[0].shape.dim[:] = [3, 5]
+    with pytest.raises(caffe.CaffeError, match=r'layer "fc1".*expects shape \(5, 3\).*\(3, 5\)'):
+        caffe.Net(message, caffe.TRAIN)
+
+
+MEMORY = """
+layer { name: "data" type: "MemoryData" top: "data" top: "label"
+  memory_data_param { batch_size: 2 channels: 3 height: 1 width: 5 } }
+"""
+
+
+def test_set_input_arrays(tmp_path, net):
+    data = np.random.default_rng(0).random((4, 3, 1, 5), np.float32)
+    fed = net_from_text(tmp_path, MEMORY)
+    fed.set_input_arrays(data, np.arange(4, dtype=np.float32))
+    for start in (0, 2, 0):
+        out = fed.forward()
+        np.testing.assert_array_equal(out["data"], data[start : start + 2])
+        assert out["label"].ravel().tolist() == [start, start + 1]
+    with pytest.raises(caffe.CaffeError, match=r'first layer of type MemoryData, got "Input"'):
+        net.set_input_arrays(data, np.arange(4, dtype=np.float32))
+
+
 def test_share_with(tmp_path, net):
     other = net_from_text(tmp_path, MLP)
     other.share_with(net)
@@ -328,6 +365,8 @@ def test_set_mode_gpu_without_a_gpu_says_so():
         pytest.skip("this machine has a GPU")
     with pytest.raises(caffe.CaffeError, match="PyTorch sees no CUDA GPU"):
         caffe.set_mode_gpu()
+    assert caffe.check_mode_cpu()
+    assert not caffe.check_mode_gpu()
 
 
 def test_a_shape_that_a_layer_cannot_take_names_the_layer(tmp_path):
