@@ -1,15 +1,13 @@
 """The `caffe` command: train, test, time, device_query, weights."""
 
 import argparse
-import logging
 import sys
 from collections.abc import Sequence
 from types import ModuleType
 
+import caffe
 from caffe.commands import device_query, test, time, train, weights
 from caffe.commands.common import Parser, run
-
-_log = logging.getLogger("caffe")
 
 # Each has add_flags(parser) and run(args), and its help in its docstring.
 _COMMANDS: dict[str, ModuleType] = {
@@ -24,7 +22,8 @@ _EPILOG = (
     "the working directory. While training, Ctrl-C writes a snapshot and stops (exit code 130); "
     "`kill -HUP` writes one and goes on. Resume with --snapshot."
 )
-# The original's one set of flags; it takes all of them with every command.
+# The original has one set of flags and takes all of them with each of its commands.
+_ORIGINAL = ("train", "test", "time", "device_query")
 _FLAGS = (
     *("solver", "model", "weights", "snapshot", "gpu", "iterations", "level", "stage", "phase"),
     *("sigint_effect", "sighup_effect"),
@@ -39,14 +38,17 @@ class _Unused(argparse.Action):
 
 
 def _parser() -> Parser:
-    parser = Parser("caffe", description="Train, score and time Caffe nets.", epilog=_EPILOG)
+    about = "Train, score and time Caffe nets."
+    parser = Parser("caffe", description=about, epilog=_EPILOG, log_flags=False)
+    version = f"caffe version {caffe.__version__}"
+    parser.add_argument("--version", action="version", version=version)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for name, module in _COMMANDS.items():
         command = commands.add_parser(name, help=module.__doc__, description=module.__doc__)
         module.add_flags(command)
         command.set_defaults(run=module.run)
-        for flag in _FLAGS:
-            if f"--{flag}" not in command._option_string_actions:
+        for flag in _FLAGS if name in _ORIGINAL else ():
+            if not command.has_flag(flag):
                 command.add_argument(f"--{flag}", action=_Unused, help=argparse.SUPPRESS)
     return parser
 

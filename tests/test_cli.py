@@ -126,8 +126,15 @@ def test_device_query(capsys):
 def test_alone_it_prints_the_usage(capsys):
     assert cli.main([]) == 0
     shown = capsys.readouterr().out
-    for name in ("train", "test", "time", "device_query"):
-        assert re.search(rf"^    {name} +[A-Z]", shown, re.M)
+    for name in ("train", "test", "time", "device_query", "weights"):
+        assert re.search(rf"^    {name}\s+[A-Z]", shown, re.M)
+
+
+def test_version(capsys):
+    with pytest.raises(SystemExit) as end:
+        cli.main(["-version"])
+    assert end.value.code == 0
+    assert capsys.readouterr().out == f"caffe version {caffe.__version__}\n"
 
 
 def test_flags_of_other_commands_and_before_the_command(tmp_path, capsys):

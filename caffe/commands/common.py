@@ -34,12 +34,16 @@ class Parser(argparse.ArgumentParser):
     """argparse, with flags written as for Caffe's own commands.
 
     `-flag x`, `--flag x`, `-flag=x`, `--flag=x`, and for a Switch also `--flag`, `--noflag`,
-    `--flag=false`; before, between and behind the other arguments. glog's flags are there, too.
-    Subparsers (`add_subparsers`) are of the same kind.
+    `--flag=false`; before, between and behind the other arguments. glog's flags are there, too,
+    unless `log_flags` is off. Subparsers (`add_subparsers`) are of the same kind.
     """
 
-    def __init__(self, prog: str | None = None, **kwargs: Any) -> None:
+    def __init__(self, prog: str | None = None, log_flags: bool = True, **kwargs: Any) -> None:
         super().__init__(prog, allow_abbrev=False, **kwargs)
+        if log_flags:
+            self._add_log_flags()
+
+    def _add_log_flags(self) -> None:
         group = self.add_argument_group("logging", argument_default=argparse.SUPPRESS)
         # Without defaults, for a subparser's would hide what was given before the subcommand.
         group.add_argument("--log_dir", metavar="FOLDER", help="also log to a file in this folder")
@@ -52,6 +56,9 @@ class Parser(argparse.ArgumentParser):
         )
         for name in ("--logtostderr", "--alsologtostderr"):  # done anyway
             group.add_argument(name, action=Switch, help=argparse.SUPPRESS)
+
+    def has_flag(self, name: str) -> bool:
+        return f"--{name}" in self._option_string_actions
 
     def parse_args(self, args=None, namespace=None):
         if self._subparsers is not None:

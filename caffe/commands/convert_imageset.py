@@ -57,7 +57,7 @@ def _datum(path: str, label: int, args: argparse.Namespace) -> tuple[caffe_pb2.D
     if args.resize_width:
         pixels = image.resize(pixels, args.resize_height, args.resize_width)
     size = (pixels.shape[2], *pixels.shape[:2])
-    if not args.encoded:
+    if not args.encoded and not args.encode_type:
         channels, height, width = size
         planes = pixels.transpose(2, 0, 1).tobytes()
         sizes = {"channels": channels, "height": height, "width": width}
@@ -96,8 +96,6 @@ def convert(args: argparse.Namespace) -> None:
     """Convert what the command line names."""
     if (args.resize_width > 0) != (args.resize_height > 0):
         raise CaffeError("expected both -resize_width and -resize_height, or neither")
-    if args.encode_type and not args.encoded:
-        raise CaffeError("-encode_type has no effect without -encoded")
     entries = _entries(args.list_file)
     if args.shuffle:
         _log.info("Shuffling data")
@@ -137,7 +135,7 @@ def _parser() -> Parser:
         "--encode_type",
         default="",
         metavar="TYPE",
-        help="encode them as png, jpg, ... (default: as each file's name ends)",
+        help="the same, as png, jpg, ... (default for --encoded: as each file's name ends)",
     )
     return parser
 

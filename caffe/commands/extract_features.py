@@ -1,6 +1,7 @@
 """extract_features: put what a net computes, blob by blob, into databases of Datums."""
 
 import argparse
+import difflib
 import logging
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -50,9 +51,10 @@ def _pairs(args: argparse.Namespace, net: Net) -> list[tuple[str, str]]:
         )
     for name in blobs:
         if name not in net.blobs:
+            near = difflib.get_close_matches(name, net.blobs, n=5, cutoff=0)
             raise CaffeError(
-                f"Unknown feature blob name {name} in the network {args.net}; there are "
-                f"{', '.join(net.blobs)}"
+                f"Unknown feature blob name {name} in the network {args.net}; it has "
+                f"{', '.join(near)}, ..."
             )
         if len(net.blobs[name].shape) > 4:
             shape = net.blobs[name].shape

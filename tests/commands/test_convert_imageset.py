@@ -30,8 +30,9 @@ def test_raw_records_are_the_original_commands(tmp_path):
     assert _lmdb(tmp_path / "db") == _lmdb(DATA / "raw_lmdb")
 
 
-def test_encoded_records_hold_the_original_commands_pixels(tmp_path):
-    assert _convert(tmp_path / "db", "-encoded", "-encode_type", "png", *SIZE) == 0
+@pytest.mark.parametrize("flags", [["-encoded"], ["-encode_type", "png"]])
+def test_encoded_records_hold_the_original_commands_pixels(tmp_path, flags):
+    assert _convert(tmp_path / "db", *flags, *SIZE) == 0
     ours, theirs = _lmdb(tmp_path / "db"), _lmdb(DATA / "enc_lmdb")
     assert list(ours) == list(theirs)
     for key, value in ours.items():
@@ -102,7 +103,7 @@ def test_unreadable_images_are_named_and_left_out(tmp_path, capsys):
         ([], "nix.png 0\n", "none of its images could be read under"),
         (["-check_size"], None, "im1.png: expected an image (C, H, W) of (3, 23, 31) like the"),
         (["-resize_width", "3"], None, "expected both -resize_width and -resize_height"),
-        (["-encode_type", "png"], None, "-encode_type has no effect without -encoded"),
+        (["-encode_type", "doc"], None, "none of its images could be read under"),
         (
             ["-backend", "rocksdb"],
             None,

@@ -57,7 +57,7 @@ def test_each_item_becomes_a_datum(tmp_path, files, capsys, kind):
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        (["fc7", "a", "2", "lmdb"], "Unknown feature blob name fc7 in the network NET; there are "),
+        (["fc7", "a", "2", "lmdb"], "Unknown feature blob name fc7 in the network NET; it has "),
         (["ip,conv", "a", "2", "lmdb"], "expected as many databases as blobs, got 1 and 2"),
         (["ip", "a", "0", "lmdb"], "num_mini_batches: expected at least 1, got 0"),
         (["ip", "a", "2", "hdf5"], "invalid choice: 'hdf5' (choose from 'lmdb', 'leveldb')"),
