@@ -2,10 +2,10 @@
 
 import torch
 
+from caffe.batch_normalization import keep_from_solver, normalize, normalize_batch
 from caffe.layer import Layer, Shape
 from caffe.proto import caffe_pb2
 from caffe.registry import register
-from caffe.running_average import keep_from_solver
 
 
 @register("BatchNorm")
@@ -36,22 +36,21 @@ class BatchNorm(Layer):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         if not x.numel():  # no statistics to take or to move
             return x.clone()
+        rows = x if x.dim() > 1 else x.unsqueeze(1)
+        eps = self.layer_param.batch_norm_param.eps
         if self.fixed:
             mean, var, weight = self.weights
             weight = torch.where(weight == 0, 0, 1 / weight)
-            mean, var = mean * weight, var * weight
-        else:
-            var, mean = torch.var_mean(x, [i for i in range(x.dim()) if i != 1], correction=0)
-            if self.updates and not x.is_meta:
-                self._update(mean, var, x.numel() / mean.numel())
-        shape = [1, -1, *[1] * (x.dim() - 2)][: x.dim()]
-        eps = self.layer_param.batch_norm_param.eps
-        return (x - mean.reshape(shape)) / (var.reshape(shape) + eps).sqrt()
+            return normalize(rows, mean * weight, var * weight, None, None, eps).reshape(x.shape)
+        y, mean, var = normalize_batch(rows, None, None, eps)
+        if self.updates and not x.is_meta:
+            self._update(mean, var, x.numel() / mean.numel())
+        return y.reshape(x.shape)
 
     @torch.no_grad()
     def _update(self, mean: torch.Tensor, var: torch.Tensor, count: float) -> None:
         keep = self.layer_param.batch_norm_param.moving_average_fraction
         sample = count / (count - 1) if count > 1 else 1
-        news: tuple[torch.Tensor | int, ...] = (mean.reshape(-1), var.reshape(-1) * sample, 1)
+        news: tuple[torch.Tensor | int, ...] = (mean, var * sample, 1)
         for blob, old, new in zip(self.blobs, self.weights, news, strict=True):
             blob.store(old * keep + new)

@@ -2,10 +2,10 @@
 
 import torch
 
+from caffe.batch_normalization import keep_from_solver, normalize, normalize_batch
 from caffe.layer import Layer, Shape
 from caffe.proto import caffe_pb2
 from caffe.registry import register
-from caffe.running_average import keep_from_solver
 
 
 @register("BN")
@@ -36,14 +36,13 @@ class BN(Layer):
         param = self.layer_param.bn_param
         if not x.numel():  # no statistics to take or to move
             return x.clone()
-        shape = (1, x.shape[1], *[1] * (x.dim() - 2))
-        slope, bias, mean, var = [blob.reshape(shape) for blob in self.weights]
-        if self.phase == caffe_pb2.TRAIN and not param.frozen:
-            axes = [i for i in range(x.dim()) if i != 1]
-            var, mean = torch.var_mean(x, axes, correction=0, keepdim=True)
-            if not x.is_meta:
-                self._update(mean, var)
-        return (x - mean) / (var + param.eps).sqrt() * slope + bias
+        slope, bias, mean, var = [blob.reshape(-1) for blob in self.weights]
+        if self.phase != caffe_pb2.TRAIN or param.frozen:
+            return normalize(x, mean, var, slope, bias, param.eps)
+        y, mean, var = normalize_batch(x, slope, bias, param.eps)
+        if not x.is_meta:
+            self._update(mean, var)
+        return y
 
     @torch.no_grad()
     def _update(self, mean: torch.Tensor, var: torch.Tensor) -> None:

@@ -1,0 +1,38 @@
+"""What BN and BatchNorm share: the fused normalisation, and blobs that a layer updates itself."""
+
+import torch
+
+from caffe.layer import Layer
+
+
+def normalize(
+    x: torch.Tensor,
+    mean: torch.Tensor,
+    var: torch.Tensor,
+    slope: torch.Tensor | None,
+    bias: torch.Tensor | None,
+    eps: float,
+) -> torch.Tensor:
+    """slope * (x - mean) / sqrt(var + eps) + bias of x (N, C, ...) with vectors (C)."""
+    return torch.batch_norm(x, slope, bias, mean, var, False, 0.0, eps, True)
+
+
+def normalize_batch(
+    x: torch.Tensor, slope: torch.Tensor | None, bias: torch.Tensor | None, eps: float
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """`normalize` with the batch's own statistics: (y, mean (C), variance (C) over all numbers)."""
+    channels = x.shape[1]
+    mean, sample_var = x.detach().new_zeros(2, channels)
+    y = torch.batch_norm(x, slope, bias, mean, sample_var, True, 1.0, eps, True)
+    count = x.numel() // channels
+    return y, mean, sample_var * (count - 1) / count if count > 1 else torch.zeros_like(mean)
+
+
+def keep_from_solver(layer: Layer, first: int) -> None:
+    """Let no gradient reach the layer's blobs from `first` on, and no solver update them."""
+    specs = layer.layer_param.param
+    while len(specs) < len(layer.blobs):
+        specs.add()
+    for blob, spec in zip(layer.blobs[first:], specs[first:], strict=True):
+        blob.learned = False
+        spec.lr_mult = spec.decay_mult = 0
