@@ -6,7 +6,6 @@ Everything here maps protobuf messages to protobuf messages; nothing computes.
 from caffe.errors import CaffeError
 from caffe.fields import check_fields
 from caffe.proto import caffe_pb2
-from caffe.prototxt import read_text as read_text
 from caffe.upgrade import upgrade_net
 
 

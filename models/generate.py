@@ -21,9 +21,9 @@ from nets import NETS
 import caffe
 from caffe import layers as L
 from caffe.files import write_atomic
-from caffe.graph import read_text
 from caffe.net_spec import Top
 from caffe.proto import caffe_pb2
+from caffe.prototxt import read_text
 
 ROOT = Path(__file__).parent
 MEAN = [103.52, 116.28, 123.675]  # blue, green, red

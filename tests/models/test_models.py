@@ -10,8 +10,8 @@ import torch
 from google.protobuf import text_format
 
 import caffe
-from caffe.graph import read_text
 from caffe.proto import caffe_pb2
+from caffe.prototxt import read_text
 from models import generate
 
 DATASETS = {dataset.name: dataset for dataset in generate.DATASETS}

@@ -14,8 +14,8 @@ from nets import NETS, pspnet101
 
 import caffe
 from caffe import cli
-from caffe.graph import read_text
 from caffe.proto import caffe_pb2
+from caffe.prototxt import read_text
 from models.generate import ROOT
 
 PATHS = [net.path for net in NETS]
