@@ -47,8 +47,12 @@ class LevelDbFolder:
 
     def __iter__(self) -> Iterator[tuple[bytes, bytes]]:
         try:
-            with self._database.iterator(verify_checksums=True) as records:
-                yield from records
+            # The plain iterator passes over a damaged first block without a word.
+            with self._database.raw_iterator(verify_checksums=True) as records:
+                records.seek_to_first()
+                while records.valid():
+                    yield records.item()
+                    records.next()
         except self._plyvel.Error as error:
             raise self._fail("cannot read the LevelDB", error) from None
 

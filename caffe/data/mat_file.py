@@ -51,7 +51,7 @@ def read(path: str | os.PathLike) -> np.ndarray:
         raise CaffeError(f'{path}: expected a variable "{VARIABLE}" of real numbers')
     if array.ndim > _AXES:
         raise CaffeError(f"{path}: expected W x H x C x N, got {array.shape}")
-    full = array.reshape(array.shape + (1,) * (_AXES - array.ndim), order="F")
+    full = array.reshape(array.shape + (1,) * (_AXES - array.ndim))
     return np.ascontiguousarray(full.transpose(3, 2, 1, 0), np.float32)
 
 

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import plyvel
 import pytest
 
@@ -73,6 +74,25 @@ def test_names_a_damaged_table(tmp_path, change, message):
     table.write_bytes(change(table.read_bytes()))
     with pytest.raises(caffe.CaffeError, match=f"^{path}: {message}"):
         list(LevelDbFolder(path))
+
+
+def test_compares_checksums(tmp_path):
+    rng, path = np.random.default_rng(0), str(tmp_path / "db")
+    with plyvel.DB(path, create_if_missing=True) as database:
+        for i in range(3):  # a block each
+            database.put(b"%d" % i, rng.bytes(6000))
+    with plyvel.DB(path):
+        pass
+    table = _file(path, "*.ldb")
+    content = table.read_bytes()
+    for block in range(3):
+        damaged = bytearray(content)
+        damaged[6000 * block + 1500] ^= 1  # inside a value, which says nothing about itself
+        table.write_bytes(damaged)
+        records = iter(LevelDbFolder(path))
+        assert [next(records)[0] for _ in range(block)] == [b"0", b"1", b"2"][:block]
+        with pytest.raises(caffe.CaffeError, match=r"cannot read the LevelDB: .*checksum"):
+            next(records)
 
 
 def test_names_missing_and_damaged_files(tmp_path):

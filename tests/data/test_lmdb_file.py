@@ -34,7 +34,7 @@ def test_golden_databases(name):
 
 
 def test_deep_trees_long_values_and_deleted_records(tmp_path):
-    sizes = np.random.default_rng(0).integers(1, 3 * PAGE, 400).tolist()
+    sizes = [9, 70_000, *np.random.default_rng(0).integers(1, 3 * PAGE, 400).tolist()]
     _write(tmp_path / "db", sizes)
     with lmdb.open(str(tmp_path / "db")) as environment:
         assert environment.stat()["depth"] > 1
@@ -115,6 +115,16 @@ def test_lost_pages_and_wrong_fields(damage):
     assert "expected 199 records, found 200" in damage(field(120, (199).to_bytes(8, "little")))
     assert "expected 201 records, found 200" in damage(field(120, (201).to_bytes(8, "little")))
     assert "expected at least" in damage(field(128, (10**12).to_bytes(8, "little")))
+
+
+def test_a_page_in_the_place_of_another(damage):
+    def swap(content):
+        pages = [content[at : at + PAGE] for at in range(0, len(content), PAGE)]
+        leaves = [i for i, page in enumerate(pages) if page[10] == 2 and page[:2] == bytes([i, 0])]
+        pages[leaves[0]], pages[leaves[1]] = pages[leaves[1]], pages[leaves[0]]
+        return b"".join(pages)
+
+    assert "is no leaf page" in damage(swap)
 
 
 def test_random_damage_never_ends_otherwise(tmp_path):
