@@ -96,6 +96,9 @@ class Layer:
     def setup(self, *bottom_shapes: Shape) -> None:
         """Check the parameters against the bottoms and create the blobs; called once."""
 
+    def attach(self, *tops: Blob) -> None:
+        """Take the tops' blobs, with their shapes; for layers whose tops the user may fill."""
+
     def forward(self, *bottoms: torch.Tensor) -> torch.Tensor | tuple[torch.Tensor, ...]:
         """Compute the tops from the bottoms."""
         raise NotImplementedError

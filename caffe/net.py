@@ -137,6 +137,7 @@ class Net:
             blob = self._blobs.setdefault(name, Blob())
             blob.reshape(*shape)
             self._made[name] = _Top(index, j)
+        layer.attach(*(self._blobs[name] for name in layer.layer_param.top))
 
     def _weigh_losses(self, index: int, layer: Layer) -> None:
         given = list(layer.layer_param.loss_weight)
@@ -227,8 +228,6 @@ class Net:
     def reshape(self) -> None:
         """Carry changed input shapes through all layers without computing anything."""
         for layer in self._layers:
-            if layer.type == "Input":
-                continue
             shapes = [self._blobs[name].shape for name in layer.layer_param.bottom]
             with layer.naming(shapes):
                 top_shapes = layer.top_shapes(*shapes)
@@ -248,15 +247,12 @@ class Net:
     def _run_layer(self, index: int, device: torch.device) -> None:
         layer = self._layers[index]
         param = layer.layer_param
-        if layer.type == "Input":
-            tops = tuple(self._blobs[name].tensor(device).detach() for name in param.top)
-        else:
-            bottoms = [self._bottom(name, device) for name in param.bottom]
-            for j, wanted in enumerate(param.propagate_down):
-                if not wanted:
-                    bottoms[j] = bottoms[j].detach()
-            with layer.naming([tuple(bottom.shape) for bottom in bottoms]):
-                tops = layer.run(*bottoms, device=device)
+        bottoms = [self._bottom(name, device) for name in param.bottom]
+        for j, wanted in enumerate(param.propagate_down):
+            if not wanted:
+                bottoms[j] = bottoms[j].detach()
+        with layer.naming([tuple(bottom.shape) for bottom in bottoms]):
+            tops = layer.run(*bottoms, device=device)
         for j, (name, top) in enumerate(zip(param.top, tops, strict=True)):
             if not top.requires_grad and self._wants_diff(_Top(index, j)):
                 top = top.detach().requires_grad_(True)

@@ -2,6 +2,7 @@
 
 import torch
 
+from caffe.blob import Blob
 from caffe.layer import Layer, Shape
 from caffe.registry import register
 
@@ -20,10 +21,14 @@ class Input(Layer):
 
     def setup(self) -> None:
         shapes = [tuple(shape.dim) for shape in self.layer_param.input_param.shape] or [()]
-        self.shapes = self.one_each(shapes, len(self.layer_param.top), "input_param.shape")
+        shapes = self.one_each(shapes, len(self.layer_param.top), "input_param.shape")
+        self.blobs_of_tops = [Blob(shape) for shape in shapes]
+
+    def attach(self, *tops: Blob) -> None:
+        self.blobs_of_tops = list(tops)
 
     def top_shapes(self) -> list[Shape]:
-        return self.shapes
+        return [blob.shape for blob in self.blobs_of_tops]
 
     def forward(self) -> tuple[torch.Tensor, ...]:
-        raise NotImplementedError("the net reads Input tops from their blobs")
+        return tuple(blob.tensor(self._device).detach() for blob in self.blobs_of_tops)

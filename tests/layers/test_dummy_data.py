@@ -38,6 +38,22 @@ def test_is_zero_without_a_filler(tmp_path):
     np.testing.assert_array_equal(net.blobs["a"].data, [0, 0, 0])
 
 
+def test_what_is_written_into_a_constant_top_stays(tmp_path):
+    fillers = 'data_filler{value:3} data_filler{type:"gaussian" std:1}'
+    net = net_from_text(tmp_path, TEXT % (TWO, f"shape{{dim:2 dim:3}} {fillers}"))
+    np.testing.assert_array_equal(net.blobs["a"].data, np.full((2, 3), 3))
+    for blob in net.blobs.values():
+        blob.data[...] = 7
+    for _ in range(2):
+        net.forward()
+        np.testing.assert_array_equal(net.blobs["a"].data, np.full((2, 3), 7))
+        assert not (net.blobs["b"].data == 7).any()
+    net.blobs["a"].reshape(4, 5)
+    net.reshape()
+    net.blobs["a"].data[...] = 9
+    np.testing.assert_array_equal(net.forward()["a"], np.full((4, 5), 9))
+
+
 @pytest.mark.parametrize(
     ("param", "message"),
     [
