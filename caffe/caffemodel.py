@@ -61,7 +61,8 @@ def _array(
     content, kind = (b"".join(doubles), "<f8") if doubles else (b"".join(floats), "<f4")
     count, rest = divmod(len(content), int(kind[2:]))
     if rest or count != math.prod(shape):
-        raise CaffeError(f"{where}: a blob of shape {shape} holds {count} numbers")
+        holds = f"{len(content)} bytes" if rest else f"{count} numbers"
+        raise CaffeError(f"{where}: a blob of shape {shape} holds {holds}")
     return np.frombuffer(content, kind).astype(np.float32, copy=False).reshape(shape)
 
 

@@ -132,6 +132,15 @@ def test_a_blob_that_cannot_be_names_file_layer_and_place(tmp_path, blob, messag
         caffemodel.read(path)
 
 
+def test_half_a_number_is_no_number(tmp_path):
+    net = weights_pb2.Net()
+    blob = net.layer.add(name="fc").blobs.add(data=[bytes(7)])
+    blob.shape.dim.append(1)
+    (tmp_path / "w.caffemodel").write_bytes(net.SerializeToString())
+    with pytest.raises(caffe.CaffeError, match=r"a blob of shape \(1,\) holds 7 bytes"):
+        caffemodel.read(tmp_path / "w.caffemodel")
+
+
 def test_a_file_cut_off_anywhere_is_refused_or_lacks_whole_layers(tmp_path):
     net = net_from_text(tmp_path, FC.format(n=5))
     net.save(tmp_path / "w.caffemodel")

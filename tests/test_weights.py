@@ -113,7 +113,7 @@ def test_the_kth_of_a_name_goes_to_the_kth(twins):
 def test_one_of_a_name_goes_to_the_first(twins):
     before = _numbers(twins)
     given = _layer("fc", (4, 3), (4,))
-    _load(twins, given)
+    _load(twins, LayerWeights("fc", []), given)
     _assert_loaded(twins._layers[1], given)
     assert all(map(np.array_equal, _numbers(twins)[2:], before[2:]))
 
@@ -159,6 +159,17 @@ def test_a_shared_parameter_may_be_missing_where_it_is_not_owned(tmp_path):
     owner.blobs[0] = None
     with pytest.raises(caffe.CaffeError, match=r'"a": the net expects 2 blob\(s\), the file has 1'):
         _load(net, owner, sharer)
+
+
+def test_a_layer_that_owns_nothing_may_be_empty(tmp_path):
+    param = 'param { name: "w" } param { name: "b" }'
+    chain = _fc("a", "x", "h", 3, param) + _fc("b", "h", "y", 3, param)
+    net = net_from_text(tmp_path, INPUT + chain)
+    owner = _layer("a", (3, 3), (3,))
+    _load(net, owner, LayerWeights("b", []))
+    _assert_loaded(net.layer_dict["b"], owner)
+    with pytest.raises(caffe.CaffeError, match=r'"a": the net expects 2 blob\(s\), the file has 0'):
+        _load(net, _layer("b", (3, 3), (3,)), LayerWeights("a", []))
 
 
 def test_diffs_are_saved_if_asked_and_loaded_with_the_blobs(tmp_path, net):

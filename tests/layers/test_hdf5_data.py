@@ -1,5 +1,7 @@
 """HDF5Data: order of rows and files, chance, what is read, errors that name the file."""
 
+from itertools import pairwise
+
 import h5py
 import numpy as np
 import pytest
@@ -75,6 +77,9 @@ def test_shuffle_orders_files_and_rows_anew_in_each_round(tmp_path):
     changes = [sum(np.diff([n // 10 for n in numbers]) != 0) for numbers in rounds]
     assert changes == [2] * len(rounds)
     assert len({tuple(order) for order in files}) > 1
+    # and are out of order within a batch, too
+    falls = [b < a and a // 10 == b // 10 for i, (a, b) in enumerate(pairwise(seen)) if i % 5 < 4]
+    assert any(falls)
     caffe.set_random_seed(1)
     assert _labels(_net(tmp_path, "batch_size: 5 shuffle: true"), 30) == seen
 
