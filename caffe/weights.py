@@ -216,6 +216,9 @@ def _copy(pair: _Pair) -> None:
 def share(layers: Sequence[Layer], others: Sequence[Layer]) -> None:
     """Let `layers` use the parameters of the layers of the same names (see `load`) from now on."""
     for pair in match(layers, others, "share_with", "the other net"):
-        for blob, other in zip(pair.mine.blobs, pair.theirs.blobs, strict=False):
+        for i, (blob, other) in enumerate(zip(pair.mine.blobs, pair.theirs.blobs, strict=False)):
             assert isinstance(other, Blob), "what a layer has"
-            blob.share(other)
+            if blob.owner is blob and other.owner is not other:
+                pair.mine.blobs[i] = other  # a view in another shape has no numbers to share
+            else:
+                blob.share(other)

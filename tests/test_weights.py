@@ -147,6 +147,17 @@ def test_sharing_changes_nothing_if_one_layer_does_not_fit(tmp_path, net):
     assert not np.shares_memory(other.params["a"][0].data, net.params["a"][0].data)
 
 
+def test_sharing_what_the_other_net_has_reshaped(tmp_path):
+    param = 'param { name: "w" share_mode: PERMISSIVE }'
+    chain = _fc("a", "x", "h", 4, param) + _fc("b", "h", "y", 3, param)
+    other = net_from_text(tmp_path, INPUT + chain)
+    net = net_from_text(tmp_path, INPUT + chain.replace(param, ""))
+    net.share_with(other)
+    for name, shape in (("a", (4, 3)), ("b", (3, 4))):
+        assert net.params[name][0].shape == shape
+        assert np.shares_memory(net.params[name][0].data, other.params["a"][0].data)
+
+
 def test_a_shared_parameter_may_be_missing_where_it_is_not_owned(tmp_path):
     param = 'param { name: "w" } param { lr_mult: 2 }'
     chain = _fc("a", "x", "h", 3, param) + _fc("b", "h", "y", 3, param)
