@@ -3,8 +3,7 @@
 Weights: data/<layer>/<i> for blob i of each layer, diff/<layer>/<i> beside it if diffs are kept. A
 parameter that several layers share is stored in data by the first of them only. State: iter,
 learned_net, current_step, history/<i>.
-Ours besides, where Caffe does not look: each layer's group has the attributes index, type, bottoms
-and tops; where HDF5 cannot hold a layer's name, or another layer has it, name gives it.
+Ours besides, where Caffe does not look: the dataset caffe, the description of caffe/weights.py.
 """
 
 import io
@@ -19,10 +18,11 @@ import numpy as np
 from caffe.blob import checked_shape
 from caffe.errors import CaffeError
 from caffe.files import write_atomic
-from caffe.weights import LayerWeights, NetWeights, keys
+from caffe.weights import LayerWeights, NetWeights, describe, described, keys
 
 # What h5py raises for files that are damaged inside.
 _DAMAGE = (OSError, RuntimeError, KeyError, ValueError, TypeError, OverflowError)
+_DESCRIPTION = "caffe"
 _MOST_BLOBS = 1000  # of one layer: no list of a billion for a dataset named 999999999
 
 
@@ -76,20 +76,15 @@ def write(path: str | os.PathLike, weights: NetWeights) -> None:
 
 
 def _put_layers(file: h5py.File, weights: NetWeights) -> None:
-    file.attrs["name"] = weights.name
+    stored_under = keys(weights.layers, _is_path)
+    description = describe(weights, stored_under)
+    file[_DESCRIPTION] = np.frombuffer(description.encode(), np.uint8)
     data = file.create_group("data")
     diff = file.create_group("diff") if any(layer.diffs for layer in weights.layers) else None
     stored: set[tuple[int, int]] = set()
-    for i, (key, layer) in enumerate(
-        zip(keys(weights.layers, _is_path), weights.layers, strict=True)
-    ):
-        group = data.require_group(key)
-        group.attrs["index"], group.attrs["type"] = i, layer.type
-        group.attrs["bottoms"] = np.array(layer.bottoms, h5py.string_dtype())
-        group.attrs["tops"] = np.array(layer.tops, h5py.string_dtype())
-        if key != layer.name:
-            group.attrs["name"] = layer.name
-        _put_arrays(group, [blob if _is_new(blob, stored) else None for blob in layer.blobs])
+    for key, layer in zip(stored_under, weights.layers, strict=True):
+        blobs = [blob if _is_new(blob, stored) else None for blob in layer.blobs]
+        _put_arrays(data.require_group(key), blobs)
         if diff is not None:
             _put_arrays(diff.require_group(key), layer.diffs)
 
@@ -122,18 +117,24 @@ def read(path: str | os.PathLike) -> NetWeights:
 
     Raises CaffeError naming the file and, if it is a dataset's fault, the dataset.
     """
+    name, layers = "", dict[str, LayerWeights]()
     with open_file(path) as file:
         data = file.get("data")
         if not isinstance(data, h5py.Group):
             raise CaffeError(f"{path}: no group data in it (expected weights as Caffe writes them)")
+        if _DESCRIPTION in file:
+            text = check_numbers(file[_DESCRIPTION], f"{path}: {_DESCRIPTION}")[()]
+            name, layers = described(bytes(text))
         groups: list[h5py.Group] = []
         data.visititems(lambda _, item: groups.append(item) if _is_layer(item) else None)
-        groups.sort(key=lambda group: int(group.attrs.get("index", 0)))
-        layers = [_read_layer(group, file, str(path)) for group in groups]
-        name = str(file.attrs.get("name", ""))
-    if not any(layer.blobs for layer in layers):
+        for group in groups:
+            key = group.name.removeprefix("/data/")
+            layer = layers.setdefault(key, LayerWeights(key, []))
+            layer.blobs = _read_arrays(group, str(path), _MOST_BLOBS)
+            layer.diffs = _read_diffs(file.get(f"diff/{key}"), str(path), len(layer.blobs))
+    if not any(layer.blobs for layer in layers.values()):
         raise CaffeError(f"{path}: no layer with weights in it (expected a .caffemodel.h5)")
-    return NetWeights(layers, name)
+    return NetWeights(list(layers.values()), name)
 
 
 def _is_layer(item: object) -> bool:
@@ -143,28 +144,17 @@ def _is_layer(item: object) -> bool:
     return not len(item) or any(isinstance(child, h5py.Dataset) for child in item.values())
 
 
-def _read_layer(group: h5py.Group, file: h5py.File, path: str) -> LayerWeights:
-    key = group.name.removeprefix("/data/")
-    blobs = _read_arrays(group, path, _MOST_BLOBS)
-    diff = file.get(f"diff/{key}")
-    diffs = _read_arrays(diff, path, len(blobs)) if blobs and diff is not None else []
-    if diffs:
-        diffs += [None] * (len(blobs) - len(diffs))
-    attrs = group.attrs
-    return LayerWeights(
-        name=str(attrs.get("name", key)),
-        blobs=blobs,
-        type=str(attrs.get("type", "")),
-        bottoms=[str(name) for name in attrs.get("bottoms", [])],
-        tops=[str(name) for name in attrs.get("tops", [])],
-        diffs=diffs,
-    )
+def _read_diffs(group: object, path: str, blobs: int) -> list[np.ndarray | None]:
+    """As many as blobs, or none at all."""
+    diffs = _read_arrays(group, path, blobs) if blobs and isinstance(group, h5py.Group) else []
+    return diffs + [None] * (blobs - len(diffs)) if diffs else []
 
 
 def _read_arrays(group: h5py.Group, path: str, most: int) -> list[np.ndarray | None]:
     """The datasets "0", "1", ... of a group, below `most`; None for those that are not there."""
     arrays: list[np.ndarray | None] = []
-    names = [name for name, item in group.items() if not isinstance(item, h5py.Group)]
+    # A damaged name comes as bytes.
+    names = [str(name) for name, item in group.items() if not isinstance(item, h5py.Group)]
     for name in sorted(names, key=lambda name: (len(name), name)):
         where = f"{path}: {group.name}/{name}"
         if not name.isdecimal() or str(int(name)) != name or int(name) >= most:

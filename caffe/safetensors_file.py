@@ -1,11 +1,9 @@
 """Weights as .safetensors files: tensors "<layer>.<i>", and "<layer>.<i>.diff" for diffs.
 
-The metadata entry "caffe" says as JSON what the tensors' names do not: the net's name, and for each
-layer, in the net's order, its name, type, bottoms, tops and the key in front of ".<i>". A file
-without it is read, too.
+The metadata entry "caffe" is the description of caffe/weights.py: what the tensors' names do not
+say. A file without it is read, too.
 """
 
-import json
 import os
 import re
 from typing import Any
@@ -18,23 +16,22 @@ from safetensors import SafetensorError, safe_open
 from caffe.blob import checked_shape
 from caffe.errors import CaffeError
 from caffe.files import write_atomic
-from caffe.weights import LayerWeights, NetWeights, keys
+from caffe.weights import LayerWeights, NetWeights, describe, described, keys
 
+_DESCRIPTION = "caffe"
 _KEY = re.compile(r"(?P<layer>.*)\.(?P<index>0|[1-9]\d{0,2})(?P<diff>\.diff)?", re.DOTALL)
 
 
 def write(path: str | os.PathLike, weights: NetWeights) -> None:
     """Write a .safetensors file, atomically."""
     tensors: dict[str, np.ndarray] = {}
-    described: list[dict[str, Any]] = []
-    for key, layer in zip(keys(weights.layers), weights.layers, strict=True):
-        texts = {name: getattr(layer, name) for name in ("name", "type", "bottoms", "tops")}
-        described.append({"key": key, **texts})
+    stored_under = keys(weights.layers)
+    for key, layer in zip(stored_under, weights.layers, strict=True):
         for kind, arrays in (("", layer.blobs), (".diff", layer.diffs)):
             for i, array in enumerate(arrays):
                 if array is not None:
                     tensors[f"{key}.{i}{kind}"] = np.asarray(array, np.float32, order="C")
-    metadata = {"caffe": json.dumps({"name": weights.name, "layers": described})}
+    metadata = {_DESCRIPTION: describe(weights, stored_under)}
     write_atomic(path, safetensors.numpy.save(tensors, metadata))
 
 
@@ -43,31 +40,24 @@ def read(path: str | os.PathLike) -> NetWeights:
 
     Raises CaffeError naming the file, and the tensor if it is one's fault.
     """
+    name, layers = "", dict[str, LayerWeights]()
     try:
         with safe_open(path, "pt") as file:
-            weights, layers = _described((file.metadata() or {}).get("caffe", "{}"))
+            metadata = file.metadata() or {}
+            if _DESCRIPTION in metadata:
+                name, layers = described(metadata[_DESCRIPTION])
             for key in file.keys():  # noqa: SIM118  a safe_open is no dict
                 _put(layers, key, _array(file, key, f"{path}: {key}"), str(path))
+    except CaffeError:
+        raise
     except OSError as error:
         raise CaffeError(f"{path}: cannot read: {error}") from None
-    except (SafetensorError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as error:
         text = " ".join(str(error).split())
         raise CaffeError(f"{path}: not a safetensors file, or damaged: {text}") from None
-    weights.layers = list(layers.values())
-    if not any(layer.blobs for layer in weights.layers):
+    if not any(layer.blobs for layer in layers.values()):
         raise CaffeError(f"{path}: no layer with weights in it")
-    return weights
-
-
-def _described(text: str) -> tuple[NetWeights, dict[str, LayerWeights]]:
-    """What the metadata says: the net's name; the layers, still without blobs, by their keys."""
-    net = json.loads(text)
-    layers = {}
-    for entry in net.get("layers", []):
-        bottoms, tops = ([*map(str, entry[kind])] for kind in ("bottoms", "tops"))
-        layer = LayerWeights(str(entry["name"]), [], str(entry["type"]), bottoms, tops)
-        layers[str(entry["key"])] = layer
-    return NetWeights([], str(net.get("name", ""))), layers
+    return NetWeights(list(layers.values()), name)
 
 
 def _array(file: Any, key: str, where: str) -> np.ndarray:

@@ -43,7 +43,7 @@ def load(path: str | os.PathLike) -> tuple[int, Path | None, list[np.ndarray]]:
         state = parse_binary(path, weights_pb2.State())
         if not state.HasField("iter"):
             raise CaffeError(f"{path}: no iteration in it (expected a .solverstate)")
-        iteration, learned_net = state.iter, state.learned_net
+        iteration, learned_net = state.iter, os.fsdecode(state.learned_net)
         history = [blob_array(blob, f"{path}: history {i}") for i, blob in enumerate(state.history)]
     return iteration, _find(learned_net, Path(path)), history
 
@@ -51,10 +51,9 @@ def load(path: str | os.PathLike) -> tuple[int, Path | None, list[np.ndarray]]:
 def _find(learned_net: str, state_path: Path) -> Path | None:
     if not learned_net:
         return None
-    stored = Path(learned_net)
-    for candidate in (stored, state_path.parent / stored.name):
-        if candidate.exists():
-            return candidate
+    for candidate in (learned_net, os.path.join(state_path.parent, os.path.basename(learned_net))):
+        if os.path.exists(candidate):  # False, where Path's raises, for what can be no path
+            return Path(candidate)
     raise CaffeError(
         f"{state_path}: its weights {learned_net} are neither there nor beside the state file"
     )

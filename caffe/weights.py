@@ -3,6 +3,7 @@
 The formats are caffe/caffemodel.py, hdf5.py and safetensors_file.py; weights_file.py picks one.
 """
 
+import json
 import logging
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -85,6 +86,32 @@ def keys(layers: Sequence[LayerWeights], usable: Callable[[str], bool] = bool) -
             found[i] += "_"
         taken.add(found[i])
     return [found[i] for i in range(len(layers))]
+
+
+def describe(weights: NetWeights, stored_under: Sequence[str]) -> str:
+    """As JSON what formats with keys and arrays have no place for: see `described`."""
+    layers = [
+        {"key": key, "name": layer.name, "type": layer.type}
+        | {"bottoms": layer.bottoms, "tops": layer.tops}
+        for key, layer in zip(stored_under, weights.layers, strict=True)
+    ]
+    return json.dumps({"name": weights.name, "layers": layers})
+
+
+def described(text: str | bytes) -> tuple[str, dict[str, LayerWeights]]:
+    """The net's name, and its layers, still without blobs, in their order and by their keys.
+
+    Raises ValueError, KeyError or TypeError if `describe` did not write it.
+    """
+    net = json.loads(text)
+    if not isinstance(net, dict):
+        raise ValueError("expected a description of a net")
+    layers = {}
+    for entry in net["layers"]:
+        bottoms, tops = ([*map(str, entry[kind])] for kind in ("bottoms", "tops"))
+        layer = LayerWeights(str(entry["name"]), [], str(entry["type"]), bottoms, tops)
+        layers[str(entry["key"])] = layer
+    return str(net["name"]), layers
 
 
 def listed(names: Sequence[str]) -> str:

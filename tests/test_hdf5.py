@@ -35,7 +35,9 @@ def _structure(path) -> dict[str, tuple | None]:
 def test_the_layout_is_caffes(tmp_path):
     net = net_from_text(tmp_path, NET)
     net.save_hdf5(tmp_path / "w")
-    assert _structure(tmp_path / "w") == {
+    structure = _structure(tmp_path / "w")
+    assert len(structure.pop("caffe")) == 1  # ours: what the layout has no place for
+    assert structure == {
         "data": None,
         "data/in": None,
         "data/z": None,
@@ -137,6 +139,10 @@ def _unwritten(file) -> None:
         (lambda file: file.update({"data/fc/kernel": 1}), "/data/fc/kernel: expected datasets nam"),
         (lambda file: file.update({"data/fc/999999999": 1}), "/data/fc/999999999: expected dat"),
         (lambda file: file.update({"data/fc/01": 1}), "/data/fc/01: expected datasets named"),
+        (lambda file: file.update({b"data/fc/\xff": 1}), "expected datasets named"),
+        (lambda file: file.create_group(b"data/\xff"), "or damaged: "),
+        (lambda file: file.update({"caffe": 5}), "or damaged: "),
+        (lambda file: file.update({"caffe": np.frombuffer(b"[]", np.uint8)}), "or damaged: exp"),
         (lambda file: file.update({"data/fc/1": b"text"}), r"/data/fc/1: expected numbers, the"),
         (lambda file: file.update({"data/fc/1": h5py.Empty("f")}), r"/data/fc/1: expected numbers"),
         (

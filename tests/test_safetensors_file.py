@@ -80,8 +80,11 @@ def _tensor(*shape: int) -> dict:
         ({"fc.0": _tensor(2)}, "not a safetensors file, or damaged: "),
         ({}, "no layer with weights in it"),
         ({"__metadata__": {"caffe": "{"}, "fc.0": _tensor(1)}, "or damaged: Expecting property"),
-        ({"__metadata__": {"caffe": "[]"}, "fc.0": _tensor(1)}, "or damaged: 'list' object"),
-        ({"__metadata__": {"caffe": '{"layers": [{}]}'}, "fc.0": _tensor(1)}, "damaged: 'bottoms"),
+        ({"__metadata__": {"caffe": "[]"}, "fc.0": _tensor(1)}, "or damaged: expected a descr"),
+        (
+            {"__metadata__": {"caffe": '{"layers": [{}]}'}, "fc.0": _tensor(1)},
+            "damaged: 'bottoms'",
+        ),
     ],
 )
 def test_files_with_something_wrong_inside(tmp_path, header, message):

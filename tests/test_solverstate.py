@@ -243,6 +243,20 @@ def test_files_that_are_no_state(tmp_path, name, content, message):
         solverstate.load(tmp_path / name)
 
 
+@pytest.mark.parametrize("name", [b"w\0.caffemodel", b"w\xff.caffemodel", b"w" * 5000])
+def test_a_damaged_name_of_the_weights_is_refused(tmp_path, name):
+    state = weights_pb2.State(iter=5, learned_net="#")
+    (tmp_path / "s.solverstate").write_bytes(
+        state.SerializeToString().replace(b"\x12\x01#", b"\x12" + _varint(len(name)) + name)
+    )
+    with pytest.raises(CaffeError, match=r"s\.solverstate: its weights .* are neither there"):
+        solverstate.load(tmp_path / "s.solverstate")
+
+
+def _varint(number: int) -> bytes:
+    return bytes([number]) if number < 128 else bytes([number & 127 | 128, number >> 7])
+
+
 def test_a_caffemodel_is_no_state():
     with pytest.raises(CaffeError, match="no iteration in it"):
         solverstate.load(SOLVERS / "adam_iter_12.caffemodel")
