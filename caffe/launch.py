@@ -52,6 +52,7 @@ def train(
         solver.signals = signals
         with _others(job):
             _solve(solver, job)
+            parallel.leave()  # before the others are waited for, who might wait for this one
     finally:
         parallel.leave()
     return solver

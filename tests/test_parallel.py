@@ -187,6 +187,7 @@ def test_a_signal_to_the_first_stops_all(tmp_path):
         rest = process.stderr.read()
     assert process.returncode == 130
     assert "Optimization stopped early." in rest
+    assert "caffe: " not in rest, "the other one was left alone"
     assert "Traceback" not in rest
     assert len(list(tmp_path.glob("run/run_iter_*.solverstate"))) == 1
 
