@@ -114,8 +114,7 @@ def _blobs(layer: _Layer, path: str | os.PathLike) -> LayerWeights:
         blob = blob_array(proto, where)
         weights.blobs.append(blob)
         diffs.append(_diff(proto, blob.shape, where))
-    if any(diff is not None for diff in diffs):
-        weights.diffs = diffs
+    weights.take_diffs(diffs, str(path))
     return weights
 
 

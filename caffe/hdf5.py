@@ -131,7 +131,9 @@ def read(path: str | os.PathLike) -> NetWeights:
             key = group.name.removeprefix("/data/")
             layer = layers.setdefault(key, LayerWeights(key, []))
             layer.blobs = _read_arrays(group, str(path), _MOST_BLOBS)
-            layer.diffs = _read_diffs(file.get(f"diff/{key}"), str(path), len(layer.blobs))
+            diff = file.get(f"diff/{key}")
+            if isinstance(diff, h5py.Group):
+                layer.take_diffs(_read_arrays(diff, str(path), _MOST_BLOBS), str(path))
     if not any(layer.blobs for layer in layers.values()):
         raise CaffeError(f"{path}: no layer with weights in it (expected a .caffemodel.h5)")
     return NetWeights(list(layers.values()), name)
@@ -142,12 +144,6 @@ def _is_layer(item: object) -> bool:
     if not isinstance(item, h5py.Group):
         return False
     return not len(item) or any(isinstance(child, h5py.Dataset) for child in item.values())
-
-
-def _read_diffs(group: object, path: str, blobs: int) -> list[np.ndarray | None]:
-    """As many as blobs, or none at all."""
-    diffs = _read_arrays(group, path, blobs) if blobs and isinstance(group, h5py.Group) else []
-    return diffs + [None] * (blobs - len(diffs)) if diffs else []
 
 
 def _read_arrays(group: h5py.Group, path: str, most: int) -> list[np.ndarray | None]:

@@ -57,6 +57,8 @@ def read(path: str | os.PathLike) -> NetWeights:
         raise CaffeError(f"{path}: not a safetensors file, or damaged: {text}") from None
     if not any(layer.blobs for layer in layers.values()):
         raise CaffeError(f"{path}: no layer with weights in it")
+    for layer in layers.values():
+        layer.take_diffs(layer.diffs, str(path))
     return NetWeights(list(layers.values()), name)
 
 

@@ -8,6 +8,7 @@ import logging
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from typing import Protocol
 
 import numpy as np
@@ -35,6 +36,22 @@ class LayerWeights:
     bottoms: list[str] = field(default_factory=list)
     tops: list[str] = field(default_factory=list)
     diffs: list[np.ndarray | None] = field(default_factory=list)
+
+    def take_diffs(self, diffs: Sequence[np.ndarray | None], where: str) -> None:
+        """Set the diffs to those of blobs that are here, none if there are none.
+
+        Raises CaffeError, beginning with `where`, if one has another shape than its blob.
+        """
+        found = []
+        for i, (blob, diff) in enumerate(zip_longest(self.blobs, diffs)):
+            found.append(diff if blob is not None else None)
+            if blob is not None and diff is not None and blob.shape != diff.shape:
+                raise CaffeError(
+                    f'{where}: layer "{self.name}", blob {i}: expected a diff of shape '
+                    f"{blob.shape}, got {diff.shape}"
+                )
+        here = any(diff is not None for diff in found)
+        self.diffs = found[: len(self.blobs)] if here else []
 
 
 @dataclass
@@ -174,9 +191,9 @@ def _pairs(layers: Sequence[Layer], given: Iterable[_Named]) -> list[_Pair]:
     seen: set[int] = set()
     owned: dict[int, set[int]] = {}
     for layer in layers:
-        keys = [id(blob.owner) for blob in layer.blobs]
-        owned[id(layer)] = {i for i, key in enumerate(keys) if key not in seen}
-        seen.update(keys)
+        owners = [id(blob.owner) for blob in layer.blobs]
+        owned[id(layer)] = {i for i, owner in enumerate(owners) if owner not in seen}
+        seen.update(owners)
     mine, pairs = _by_name(layers), []
     for name, theirs in _by_name(given).items():
         if name not in mine:

@@ -75,6 +75,22 @@ def test_round_trip_through_the_net(tmp_path):
     )
 
 
+def test_diffs_are_read_where_their_blobs_are(tmp_path):
+    with h5py.File(tmp_path / "w.h5", "w") as file:
+        file["data/b/1"] = np.zeros(3, np.float32)
+        file["diff/b/0"], file["diff/b/1"] = np.ones((3, 2)), np.ones(3)
+        file["data/c/0"] = file["data/c/1"] = file["data/d/0"] = np.zeros(2)
+        file["diff/c/1"] = np.ones(2)
+    b, c, d = hdf5.read(tmp_path / "w.h5").layers
+    assert [diff is None for diff in b.diffs] == [diff is None for diff in c.diffs] == [True, False]
+    assert not d.diffs
+    with h5py.File(tmp_path / "w.h5", "a") as file:
+        file["diff/d/0"] = np.ones(3)
+    pattern = r'w\.h5: layer "d", blob 0: expected a diff of shape \(2,\), got \(3,\)'
+    with pytest.raises(caffe.CaffeError, match=pattern):
+        hdf5.read(tmp_path / "w.h5")
+
+
 def test_reads_what_caffe_writes(tmp_path):
     """Nothing but groups and datasets; numbers of another type than float32, too."""
     with h5py.File(tmp_path / "w.h5", "w") as file:

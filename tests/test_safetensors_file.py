@@ -63,6 +63,18 @@ def test_files_of_others_need_no_metadata_and_any_type_of_numbers(tmp_path):
     assert all(blob.dtype == np.float32 for blob in layer.blobs)
 
 
+def test_diffs_of_some_blobs(tmp_path):
+    path, (blob, diff) = tmp_path / "w.safetensors", _arrays((2, 3), (2, 3))
+    safetensors.numpy.save_file({"a.0": blob, "a.1": blob, "a.0.diff": diff}, path)
+    (layer,) = safetensors_file.read(path).layers
+    np.testing.assert_array_equal(layer.diffs[0], diff)
+    assert layer.diffs[1:] == [None]
+    safetensors.numpy.save_file({"a.0": blob, "a.0.diff": diff.T.copy()}, path)
+    pattern = r'layer "a", blob 0: expected a diff of shape \(2, 3\), got \(3, 2\)'
+    with pytest.raises(caffe.CaffeError, match=pattern):
+        safetensors_file.read(path)
+
+
 def _with_header(path, header: dict, content: bytes = b"") -> None:
     text = json.dumps(header).encode()
     path.write_bytes(struct.pack("<Q", len(text)) + text + content)
