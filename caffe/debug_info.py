@@ -5,7 +5,7 @@ exploded.
 """
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import torch
 
@@ -40,9 +40,9 @@ def forward(layer: Layer, tops: Iterable[torch.Tensor]) -> None:
         _log.info(line, layer.name, name, _mean_abs(blob.tensor(current_device())))
 
 
-def backward(layer: Layer, bottoms: Iterable[Blob]) -> None:
-    """Log the gradients of a layer's bottoms and parameters."""
-    for name, blob in zip(layer.layer_param.bottom, bottoms, strict=True):
+def backward(layer: Layer, bottoms: Mapping[str, Blob]) -> None:
+    """Log the gradients of a layer's parameters and of the bottoms that get one."""
+    for name, blob in bottoms.items():
         line = "    [Backward] Layer %s, bottom blob %s diff: %g"
         _log.info(line, layer.name, name, _mean_abs(blob.diff_tensor(current_device())))
     for name, blob in zip(_param_names(layer), layer.blobs, strict=True):

@@ -19,6 +19,7 @@ from caffe.memory import keep_freed_memory
 from caffe.net_log import NetLog
 from caffe.parallel import NCCL
 from caffe.param_table import ParamTable
+from caffe.precision import low_type
 from caffe.proto import caffe_pb2
 from caffe.prototxt import read_text
 from caffe.python_layer import PythonLayer
@@ -86,6 +87,7 @@ class Net:
         self._params = ParamTable(force=self._param.force_backward)
         self._callbacks: dict[str, list[Callable[[int], object]]] = defaultdict(list)
         self.debug_info = self._param.debug_info
+        self.loss_scale = 1.0  # a factor on the gradients of all losses, see caffe/precision.py
         log = NetLog(self._param)
         for layer_param in self._param.layer:
             self._append(layer_param, log)
@@ -252,7 +254,7 @@ class Net:
             if not wanted:
                 bottoms[j] = bottoms[j].detach()
         with layer.naming([tuple(bottom.shape) for bottom in bottoms]):
-            tops = layer.run(*bottoms, device=device)
+            tops = layer.run(*bottoms, device=device, low=low_type())
         for j, (name, top) in enumerate(zip(param.top, tops, strict=True)):
             if not top.requires_grad and self._wants_diff(_Top(index, j)):
                 top = top.detach().requires_grad_(True)
@@ -293,10 +295,19 @@ class Net:
             self._backward_at_once(range(end, start + 1))
         if self.debug_info:
             for index in range(start, end - 1, -1):
-                names = self._layers[index].layer_param.bottom
-                debug_info.backward(self._layers[index], [self._blobs[name] for name in names])
+                debug_info.backward(self._layers[index], self._differentiated(index))
             if (start, end) == (len(self._layers) - 1, 0):
                 debug_info.norms(blob for blob, _ in self.learnable())
+
+    def _differentiated(self, index: int) -> dict[str, Blob]:
+        """The bottoms of a layer that get a gradient."""
+        param = self._layers[index].layer_param
+        stopped = {j for j, wanted in enumerate(param.propagate_down) if not wanted}
+        return {
+            name: self._blobs[name]
+            for j, (name, source) in enumerate(zip(param.bottom, self._sources[index], strict=True))
+            if self._has_gradient(source) and j not in stopped
+        }
 
     def _backward_at_once(self, inside: range) -> None:
         read = {source for index in inside for source in self._sources[index]}
@@ -337,7 +348,8 @@ class Net:
 
     def _root_diff(self, top: _Top, device: torch.device) -> torch.Tensor:
         name = self._name_of(top)
-        return self._blobs[name].diff_tensor(device).to(self._values[name].dtype)
+        diff = self._blobs[name].diff_tensor(device).to(self._values[name].dtype)
+        return diff * self.loss_scale if top in self._loss_weights else diff
 
     def _tops_of(self, indices: Iterable[int]) -> list[_Top]:
         return [_Top(i, j) for i in indices for j in range(len(self._layers[i].layer_param.top))]

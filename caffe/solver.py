@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 
 from caffe import lr_policy, parallel, scoring, solver_param, solverstate, updates
-from caffe.device import set_random_seed
+from caffe.device import current_device, set_random_seed
 from caffe.errors import CaffeError
 from caffe.glog import ensure_log
 from caffe.net import Net
+from caffe.precision import LossScale, get_precision
 from caffe.proto import caffe_pb2
 from caffe.signals import Effect, SignalRequests
 
@@ -25,9 +26,9 @@ class Solver:
 
     Solver(path) or Solver(SolverParameter). Paths in it are relative to the working directory.
     net, test_nets, iter (updates done), param (the SolverParameter), smoothed_loss (mean over the
-    last average_loss iterations), stopped (the last `solve` was ended by a signal), signals (what
-    SIGINT and SIGHUP do during `solve`). Of several processes (see caffe/parallel.py) only the
-    first has test nets, writes snapshots and logs.
+    last average_loss iterations of one `step` or `solve`), stopped (the last `solve` was ended by a
+    signal), signals (what SIGINT and SIGHUP do during `solve`). Of several processes (see
+    caffe/parallel.py) only the first has test nets, writes snapshots and logs.
 
     Raises CaffeError naming the solver file and the field for anything that cannot work.
     """
@@ -48,9 +49,11 @@ class Solver:
             self._load_weights(weights)
         for test_net in self.test_nets:
             test_net.share_with(self.net)
-        for net in (self.net, *self.test_nets):
+        for net in self.test_nets:
             net.debug_info = net.debug_info or self.param.debug_info
+        self._debugs = self.net.debug_info  # the net's own text asks for it in every iteration
         self._updater = updates.Updater(rule, self.param, self.net.learnable())
+        self._loss_scale = LossScale()
         self._iter = 0
         self._losses: deque[float] = deque(maxlen=self.param.average_loss)
         self._callbacks: list[tuple[Callable[[], object], Callable[[], object]]] = []
@@ -94,7 +97,11 @@ class Solver:
     # -- training ----------------------------------------------------------------------------------
 
     def step(self, iterations: int) -> None:
-        """Train for so many iterations, testing, logging and writing snapshots when due."""
+        """Train for so many iterations, testing, logging and writing snapshots when due.
+
+        `debug_info` of the solver speaks in the iterations that are displayed.
+        """
+        self._losses.clear()
         for _ in range(iterations):
             if self._due(self.param.test_interval) and (
                 self._iter or self.param.test_initialization
@@ -116,13 +123,31 @@ class Solver:
         for on_start, _ in self._callbacks:
             on_start()
         self.net.clear_param_diffs()
+        self.net.debug_info = self._debugs or (
+            self.param.debug_info and self._due(self.param.display)
+        )
+        self.net.loss_scale = self._loss_scale.value if get_precision() == "fp16" else 1.0
         passes = self.param.iter_size
         self._losses.append(sum(self.net.forward_backward() for _ in range(passes)) / passes)
         if self._due(self.param.display):
             self._show()
-        for _, on_gradients_ready in self._callbacks:
-            on_gradients_ready()
-        self.apply_update()
+        if self._unscale_gradients():
+            for _, on_gradients_ready in self._callbacks:
+                on_gradients_ready()
+            self.apply_update()
+
+    def _unscale_gradients(self) -> bool:
+        """Take the loss scale out of the gradients; False if one is not finite."""
+        if self.net.loss_scale == 1:
+            return True
+        finite = True
+        for blob, _ in self.net.learnable():
+            if blob.learned:
+                grad = blob.diff_tensor(current_device()) / self.net.loss_scale
+                blob.store_diff(grad)
+                finite = finite and bool(grad.isfinite().all())
+        self._loss_scale.update(finite)
+        return finite
 
     def apply_update(self) -> None:
         """Change the parameters by the gradients in their diffs; `step` does this by itself."""

@@ -38,8 +38,6 @@ def test_every_blob_and_gradient_has_a_line(tmp_path, caplog):
         "[Forward] Layer fc, param blob 1 data",
         "[Forward] Layer loss, top blob loss data",
         "[Backward] Layer loss, bottom blob y diff",
-        "[Backward] Layer loss, bottom blob t diff",
-        "[Backward] Layer fc, bottom blob x diff",
         "[Backward] Layer fc, param blob weight diff",
         "[Backward] Layer fc, param blob 1 diff",
         "[Backward] All net params (data, diff)",
@@ -51,6 +49,12 @@ def test_every_blob_and_gradient_has_a_line(tmp_path, caplog):
     assert weight == pytest.approx(np.abs(fc[0].diff).mean(), 1e-4)
     l1 = sum(np.abs(blob.data).sum() for blob in fc), sum(np.abs(blob.diff).sum() for blob in fc)
     assert "L1 norm = ({:g}, {:g})".format(*l1)[:16] in lines[-1]
+
+
+def test_only_bottoms_that_get_a_gradient_are_listed(tmp_path, caplog):
+    _, _, lines = run(tmp_path, caplog, "debug_info: true force_backward: true")
+    bottoms = [line.split(", bottom blob ")[1].split()[0] for line in lines if "bottom" in line]
+    assert bottoms == ["y", "t", "x"]
 
 
 def test_it_changes_no_gradient_and_is_off_by_default(tmp_path, caplog):

@@ -161,19 +161,20 @@ def test_a_frozen_parameter_stays(tmp_path):
 
 def test_iterations_callbacks_and_smoothed_loss(tmp_path):
     solver = line_solver(tmp_path, FIXED + "average_loss: 3 iter_size: 2")
-    calls = []
-    solver.add_callback(
-        lambda: calls.append(("start", solver.iter)),
-        lambda: calls.append(("ready", float(solver.net.params["ip"][1].diff[0]))),
-    )
-    losses = []
-    for _ in range(5):
-        solver.step(1)
+    started, gradients, losses = [], [], []
+
+    def ready():
+        gradients.append(float(solver.net.params["ip"][1].diff[0]))
         losses.append(float(solver.net.blobs["loss"].data))
-    assert [call for call in calls if call[0] == "start"] == [("start", i) for i in range(5)]
-    assert len(calls) == 10
-    assert all(value for name, value in calls if name == "ready")
+
+    solver.add_callback(lambda: started.append(solver.iter), ready)
+    solver.step(5)
+    assert started == [0, 1, 2, 3, 4]
+    assert len(gradients) == 5
+    assert all(gradients)
     assert solver.smoothed_loss == pytest.approx(np.mean(losses[-3:]), rel=1e-6)
+    solver.step(1)  # in a loop over step(1) Caffe shows each iteration's own loss
+    assert solver.smoothed_loss == pytest.approx(losses[-1], rel=1e-6)
 
 
 TESTED = """
@@ -291,11 +292,11 @@ def test_sighup_where_a_snapshot_is_due_writes_it_once(tmp_path, caplog):
     assert written == ["2", "4", "6", "7"]
 
 
-def test_debug_info_of_the_solver_reaches_its_nets(tmp_path, caplog):
-    solver = line_solver(tmp_path, FIXED + "debug_info: true")
+def test_debug_info_of_the_solver_speaks_when_it_displays(tmp_path, caplog):
+    solver = line_solver(tmp_path, FIXED + "debug_info: true display: 2")
     with caplog.at_level("INFO", "caffe"):
-        solver.step(1)
-    assert "[Backward] Layer ip, param blob 0 diff:" in caplog.text
+        solver.step(5)
+    assert caplog.text.count("[Backward] Layer ip, param blob 0 diff:") == 3
 
 
 def test_the_solvers_state_goes_over_the_nets_own(tmp_path):
