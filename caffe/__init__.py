@@ -29,6 +29,7 @@ from caffe.parallel import (
     solver_count,
     solver_rank,
 )
+from caffe.precision import get_precision, set_precision
 from caffe.proto.caffe_pb2 import TEST, TRAIN
 from caffe.python_layer import PythonLayer as Layer
 from caffe.registry import layer_type_list
@@ -65,6 +66,7 @@ __all__ = [
     "Timer",
     "check_mode_cpu",
     "check_mode_gpu",
+    "get_precision",
     "get_solver",
     "has_nccl",
     "init_log",
@@ -78,6 +80,7 @@ __all__ = [
     "set_mode_cpu",
     "set_mode_gpu",
     "set_multiprocess",
+    "set_precision",
     "set_random_seed",
     "set_solver_count",
     "set_solver_rank",

@@ -85,7 +85,7 @@ class _Mirror:
         elif tensor.device.type != "cpu":
             self.stale, self.touched = True, False
         elif not _shares(tensor, self.host):
-            np.copyto(self.host, tensor.detach().numpy())
+            np.copyto(self.host, _as_host(tensor))
 
     def clear(self) -> None:
         """Back to zeros, without touching memory unless somebody holds the view."""

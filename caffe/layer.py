@@ -19,6 +19,7 @@ Shape = tuple[int, ...]
 Count = int | tuple[int, int | None]
 Errors = tuple[type[Exception], ...]
 _T = TypeVar("_T")
+_LESS = (torch.bfloat16, torch.float16)
 
 
 def _within(count: int, allowed: Count) -> bool:
@@ -47,6 +48,9 @@ class Layer:
     bottoms: Count = 1
     tops: Count = 1
     is_loss = False
+    # What it computes in where nets compute in less than float32, see caffe/precision.py: "low" in
+    # that, "any" in what its bottoms come in, "full" in float32.
+    arithmetic = "full"
     # What reaches the net's caller as it is; see `naming`.
     passes: Errors = (CaffeError, torch.cuda.OutOfMemoryError)
 
@@ -55,6 +59,7 @@ class Layer:
         self.phase = phase
         self.blobs: list[Blob] = []
         self._device = torch.device("cpu")
+        self._low: torch.dtype | None = None
         for kind, names, allowed in (
             ("bottom", layer_param.bottom, self.bottoms),
             ("top", layer_param.top, self.tops),
@@ -111,16 +116,26 @@ class Layer:
 
     @property
     def weights(self) -> list[torch.Tensor]:
-        """The blobs as tensors, where the bottoms of the running forward pass are."""
+        """The blobs as tensors, where and in what the running forward pass computes."""
         if self._device.type == "meta":
             return [torch.empty(blob.shape, device="meta") for blob in self.blobs]
-        return [blob.tensor(self._device) for blob in self.blobs]
+        weights = [blob.tensor(self._device) for blob in self.blobs]
+        return [self._cast(weight) for weight in weights] if self.arithmetic == "low" else weights
 
-    def run(self, *bottoms: torch.Tensor, device: torch.device) -> tuple[torch.Tensor, ...]:
-        """`forward` on `device`, its result always a tuple."""
-        self._device = device
-        out = self.forward(*bottoms)
+    def run(
+        self, *bottoms: torch.Tensor, device: torch.device, low: torch.dtype | None = None
+    ) -> tuple[torch.Tensor, ...]:
+        """`forward` on `device`, its result always a tuple; `low`: see `arithmetic`."""
+        self._device, self._low = device, low
+        out = self.forward(*map(self._cast, bottoms))
         return out if isinstance(out, tuple) else (out,)
+
+    def _cast(self, tensor: torch.Tensor) -> torch.Tensor:
+        if self.arithmetic == "full" and tensor.dtype in _LESS:
+            return tensor.float()
+        if self.arithmetic == "low" and self._low and tensor.dtype in (torch.float32, *_LESS):
+            return tensor.to(self._low)
+        return tensor
 
     def top_shapes(self, *bottom_shapes: Shape) -> list[Shape]:
         """The tops' shapes; layers that cannot run on meta tensors override this."""

@@ -84,7 +84,8 @@ def max_pool_with_mask(x: torch.Tensor, window: Window) -> tuple[torch.Tensor, t
     row = place.div(width + left + right, rounding_mode="floor") - top
     column = place % (width + left + right) - left
     inside = (row >= 0) & (row < height) & (column >= 0) & (column < width)
-    return y, torch.where(inside, row * width + column, -1).to(x.dtype)
+    exact = torch.promote_types(x.dtype, torch.float32)  # bfloat16 holds no place above 256
+    return y, torch.where(inside, row * width + column, -1).to(exact)
 
 
 def _bordered_max_pool(x: torch.Tensor, window: Window) -> tuple[torch.Tensor, torch.Tensor]:

@@ -61,12 +61,15 @@ class Solver:
         self.stopped = False
         self._shown_at = (0, time.perf_counter())
         self._saved_at: int | None = None  # the iteration of the last snapshot
+        _log.info("Solver scaffolding done.")
 
     def _load_weights(self, files: str) -> None:
         for path in files.split(","):
             _log.info("Finetuning from %s", path.strip())
-            for net in (self.net, *self.test_nets):
-                net.copy_from(path.strip())
+            self.net.copy_from(path.strip())
+            for net in self.test_nets:
+                if net.params.keys() - self.net.params.keys():  # the others will be shared
+                    net.copy_from(path.strip())
 
     @property
     def iter(self) -> int:

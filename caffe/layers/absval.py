@@ -14,5 +14,7 @@ class AbsVal(Layer):
     Source: Caffe's AbsValLayer.
     """
 
+    arithmetic = "any"
+
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return x.abs()

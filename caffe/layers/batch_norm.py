@@ -21,6 +21,8 @@ class BatchNorm(Layer):
     Raises CaffeError if update_global_stats meets use_global_stats. Source: Caffe's BatchNormLayer.
     """
 
+    arithmetic = "any"
+
     def setup(self, bottom: Shape) -> None:
         param = self.layer_param.batch_norm_param
         test = self.phase == caffe_pb2.TEST

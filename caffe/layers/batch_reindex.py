@@ -17,6 +17,7 @@ class BatchReindex(Layer):
     """
 
     bottoms = 2
+    arithmetic = "any"
 
     def forward(self, x: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
         if index.dim() != 1:

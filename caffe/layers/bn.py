@@ -20,6 +20,8 @@ class BN(Layer):
     Source: PSPNet's BNLayer.
     """
 
+    arithmetic = "any"
+
     def setup(self, bottom: Shape) -> None:
         param = self.layer_param.bn_param
         if len(bottom) < 2:

@@ -15,6 +15,8 @@ class Clip(Layer):
     Source: BVLC Caffe's ClipLayer.
     """
 
+    arithmetic = "any"
+
     def setup(self, _: Shape) -> None:
         param = self.layer_param.clip_param
         if not param.min <= param.max:

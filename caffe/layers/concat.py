@@ -16,6 +16,7 @@ class Concat(Layer):
     """
 
     bottoms = (1, None)
+    arithmetic = "any"
 
     def setup(self, *bottoms: Shape) -> None:
         param = self.layer_param.concat_param

@@ -29,6 +29,7 @@ class Convolution(Layer):
 
     bottoms = (1, None)
     tops = (1, None)
+    arithmetic = "low"
     operators: ClassVar[dict[int, Callable[..., torch.Tensor]]] = {
         1: functional.conv1d,
         2: functional.conv2d,

@@ -18,6 +18,7 @@ class Crop(Layer):
     """
 
     bottoms = 2
+    arithmetic = "any"
 
     def setup(self, bottom: Shape, reference: Shape) -> None:
         param = self.layer_param.crop_param

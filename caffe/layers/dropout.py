@@ -16,6 +16,8 @@ class Dropout(Layer):
     Raises CaffeError unless 0 <= r < 1. Source: Caffe's DropoutLayer.
     """
 
+    arithmetic = "any"
+
     def setup(self, bottom: Shape) -> None:
         self.ratio = self.layer_param.dropout_param.dropout_ratio
         if not 0 <= self.ratio < 1:

@@ -23,6 +23,7 @@ class Eltwise(Layer):
     """
 
     bottoms = (2, None)
+    arithmetic = "any"
 
     def setup(self, *bottoms: Shape) -> None:
         param = self.layer_param.eltwise_param

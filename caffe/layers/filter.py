@@ -17,6 +17,7 @@ class Filter(Layer):
 
     bottoms = (2, None)
     tops = (1, None)
+    arithmetic = "any"
 
     def top_shapes(self, *bottom_shapes: Shape) -> list[Shape]:
         *shapes, selector = bottom_shapes

@@ -15,6 +15,8 @@ class Flatten(Layer):
     Source: Caffe's FlattenLayer.
     """
 
+    arithmetic = "any"
+
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         param = self.layer_param.flatten_param
         start = canonical_axis(self, param.axis, x.dim())

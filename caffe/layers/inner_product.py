@@ -20,6 +20,8 @@ class InnerProduct(Layer):
     Source: Caffe's InnerProductLayer.
     """
 
+    arithmetic = "low"
+
     def setup(self, bottom: Shape) -> None:
         param = self.layer_param.inner_product_param
         if not param.num_output:

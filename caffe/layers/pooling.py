@@ -22,6 +22,7 @@ class Pooling(Layer):
     """
 
     tops = (1, 2)
+    arithmetic = "any"
 
     def setup(self, bottom: Shape) -> None:
         param = self.layer_param.pooling_param

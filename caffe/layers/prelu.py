@@ -17,6 +17,8 @@ class PReLU(Layer):
     Source: Caffe's PReLULayer; He et al., arXiv:1502.01852.
     """
 
+    arithmetic = "any"
+
     def setup(self, bottom: Shape) -> None:
         param = self.layer_param.prelu_param
         if len(bottom) < 2:

@@ -19,6 +19,8 @@ class ReLU(Layer):
     Source: Caffe's ReLULayer.
     """
 
+    arithmetic = "any"
+
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         slope = self.layer_param.relu_param.negative_slope
         if slope:

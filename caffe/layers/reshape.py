@@ -18,6 +18,8 @@ class Reshape(Layer):
     Raises CaffeError if the counts do not agree. Source: Caffe's ReshapeLayer.
     """
 
+    arithmetic = "any"
+
     def _span(self, dims: int) -> tuple[int, int]:
         """The first and last (not included) axis to replace."""
         param = self.layer_param.reshape_param

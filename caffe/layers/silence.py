@@ -15,6 +15,7 @@ class Silence(Layer):
 
     bottoms = (1, None)
     tops = 0
+    arithmetic = "any"
 
     def forward(self, *bottoms: torch.Tensor) -> tuple[torch.Tensor, ...]:
         return ()

@@ -20,6 +20,7 @@ class Slice(Layer):
     """
 
     tops = (1, None)
+    arithmetic = "any"
 
     def setup(self, bottom: Shape) -> None:
         param = self.layer_param.slice_param

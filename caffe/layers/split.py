@@ -15,6 +15,7 @@ class Split(Layer):
     """
 
     tops = (1, None)
+    arithmetic = "any"
 
     def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
         return tuple(x.view_as(x) for _ in self.layer_param.top)

@@ -15,6 +15,8 @@ class Tile(Layer):
     Source: Caffe's TileLayer.
     """
 
+    arithmetic = "any"
+
     def setup(self, bottom: Shape) -> None:
         if self.layer_param.tile_param.tiles < 1:
             self.fail("tile_param.tiles must be given, at least 1")
