@@ -53,4 +53,4 @@ def normalizer(
 
 def at_least(x: torch.Tensor, low: float) -> torch.Tensor:
     """max(x, low), whose gradient is 1 everywhere, as Caffe's losses differentiate it."""
-    return x + (x.detach().clamp(min=low) - x.detach())
+    return x.detach().clamp(min=low) + (x - x.detach())

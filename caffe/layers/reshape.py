@@ -49,4 +49,4 @@ class Reshape(Layer):
         if count % known if -1 in new else count != known:
             self.fail(f"expected a shape of {count} numbers for the bottom {old}, got {new}")
         new = [count // known if size == -1 else size for size in new]
-        return x.reshape(*old[:start], *new, *old[end:])
+        return x.reshape((*old[:start], *new, *old[end:]))

@@ -36,6 +36,13 @@ def test_a_probability_of_zero_keeps_a_gradient():
     np.testing.assert_allclose(torch.autograd.grad(loss, p)[0], [[-1e20, 0]])
 
 
+def test_what_is_no_probability_counts_as_the_least():
+    (loss,) = make_layer(TEXT, (1, 2), (1,)).run(
+        torch.tensor([[-3.0, 1.0]]), torch.tensor([0.0]), device=CPU
+    )
+    assert float(loss) == pytest.approx(20 * math.log(10))
+
+
 def test_names_what_does_not_fit():
     layer = make_layer(TEXT, (3, 5), (3,))
     with pytest.raises(caffe.CaffeError, match=r'"l".*expected 3 labels.*got \(3, 2\)'):

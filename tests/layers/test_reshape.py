@@ -44,6 +44,11 @@ def test_shapes(fields, want):
     np.testing.assert_array_equal(y.flatten(), np.arange(120))
 
 
+def test_single_number_may_lose_all_axes():
+    layer = make_layer(TEXT % "shape{}", (1, 1))
+    assert layer.top_shapes((1, 1)) == [()]
+
+
 def test_follows_another_batch_size():
     layer = make_layer(TEXT % "shape{dim:0 dim:-1 dim:2}", (3, 8))
     assert layer.top_shapes((7, 8)) == [(7, 4, 2)]

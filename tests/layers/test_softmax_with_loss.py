@@ -95,6 +95,12 @@ def test_keeps_a_gradient_where_the_logarithm_is_cut():
     np.testing.assert_array_equal(torch.autograd.grad(loss, x)[0], [[-1, 1]])
 
 
+def test_scores_of_any_size_cost_what_the_cut_logarithm_says():
+    layer = make_layer(TEXT % "", (1, 2), (1,))
+    (loss,) = layer.run(torch.tensor([[0.0, -1e10]]), torch.tensor([1.0]), device=CPU)
+    assert float(loss) == pytest.approx(-math.log(np.finfo(np.float32).tiny), rel=1e-5)
+
+
 def test_is_zero_without_rows():
     layer = make_layer(TEXT % 'top:"p"', (2, 3, 7), (2, 7))
     loss, p = layer.run(torch.zeros(0, 3, 7), torch.zeros(0, 7), device=CPU)
