@@ -187,6 +187,11 @@ class Blob:
         empty = self._diff.tensor is None and not self._diff.touched
         self.store_diff(tensor if empty else self.diff_tensor(tensor.device) + tensor)
 
+    def forget(self) -> None:
+        """Give the data's memory back, unless a view of it was handed out; `data` reads as zeros."""
+        if self._data.host is None:
+            self._data.tensor = None
+
     def detach(self) -> None:
         """Forget how the data was computed; the numbers stay."""
         if self._data.tensor is not None and not self.learned:

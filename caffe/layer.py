@@ -51,6 +51,8 @@ class Layer:
     # What it computes in where nets compute in less than float32, see caffe/precision.py: "low" in
     # that, "any" in what its bottoms come in, "full" in float32.
     arithmetic = "full"
+    # Whether a second forward pass on the same bottoms gives the same tops and changes nothing.
+    repeatable = True
     # What reaches the net's caller as it is; see `naming`.
     passes: Errors = (CaffeError, torch.cuda.OutOfMemoryError)
 

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from torch.utils.checkpoint import checkpoint
 
 from caffe import batching, caffemodel, debug_info, graph, hdf5, layer_view, weights, weights_file
 from caffe.batching import Arrays
@@ -23,6 +24,7 @@ from caffe.precision import low_type
 from caffe.proto import caffe_pb2
 from caffe.prototxt import read_text
 from caffe.python_layer import PythonLayer
+from caffe.recompute import stretches
 from caffe.registry import layer_class
 
 _AUTOMATIC = "(automatic)"  # what Caffe calls the top of a loss layer that names none
@@ -87,6 +89,7 @@ class Net:
         self._params = ParamTable(force=self._param.force_backward)
         self._callbacks: dict[str, list[Callable[[int], object]]] = defaultdict(list)
         self.debug_info = self._param.debug_info
+        self.recompute = False  # see caffe/recompute.py
         self.loss_scale = 1.0  # a factor on the gradients of all losses, see caffe/precision.py
         log = NetLog(self._param)
         for layer_param in self._param.layer:
@@ -246,24 +249,63 @@ class Net:
             return current
         return _Overwrite.apply(computed, current)
 
-    def _run_layer(self, index: int, device: torch.device) -> None:
+    def _compute(
+        self, index: int, bottoms: Sequence[torch.Tensor], device: torch.device
+    ) -> tuple[torch.Tensor, ...]:
         layer = self._layers[index]
-        param = layer.layer_param
-        bottoms = [self._bottom(name, device) for name in param.bottom]
-        for j, wanted in enumerate(param.propagate_down):
-            if not wanted:
-                bottoms[j] = bottoms[j].detach()
+        down = layer.layer_param.propagate_down or [True] * len(bottoms)
+        bottoms = [x if wanted else x.detach() for x, wanted in zip(bottoms, down, strict=True)]
         with layer.naming([tuple(bottom.shape) for bottom in bottoms]):
-            tops = layer.run(*bottoms, device=device, low=low_type())
-        for j, (name, top) in enumerate(zip(param.top, tops, strict=True)):
-            if not top.requires_grad and self._wants_diff(_Top(index, j)):
-                top = top.detach().requires_grad_(True)
-            edge = torch.autograd.graph.get_gradient_edge(top) if top.requires_grad else None
-            self._edges[_Top(index, j)] = edge
-            self._values[name] = top
-            self._blobs[name].store(top)
+            return layer.run(*bottoms, device=device, low=low_type())
+
+    def _run_layer(self, index: int, device: torch.device) -> None:
+        param = self._layers[index].layer_param
+        bottoms = [self._bottom(name, device) for name in param.bottom]
+        tops = self._compute(index, bottoms, device)
+        self._keep([_Top(index, j) for j in range(len(param.top))], tops)
         if self.debug_info:
-            debug_info.forward(layer, tops)
+            debug_info.forward(self._layers[index], tops)
+
+    def _keep(self, tops: Sequence[_Top], values: Sequence[torch.Tensor]) -> None:
+        for top, value in zip(tops, values, strict=True):
+            if not value.requires_grad and self._wants_diff(top):
+                value = value.detach().requires_grad_(True)
+            edge = torch.autograd.graph.get_gradient_edge(value) if value.requires_grad else None
+            self._edges[top] = edge
+            self._values[self._name_of(top)] = value
+            self._blobs[self._name_of(top)].store(value)
+
+    def _run_stretch(self, stretch: range, device: torch.device) -> None:
+        """Run layers of which only the tops that leave them are kept, see caffe/recompute.py."""
+        entering, leaving = self._border(stretch)
+
+        def run(*values: torch.Tensor) -> tuple[torch.Tensor, ...]:
+            now = dict(zip(entering, values, strict=True))
+            for i in stretch:
+                param = self._layers[i].layer_param
+                tops = self._compute(i, [now[name] for name in param.bottom], device)
+                now.update(zip(param.top, tops, strict=True))
+            return tuple(now[self._name_of(top)] for top in leaving)
+
+        bottoms = [self._bottom(name, device) for name in entering]
+        self._keep(leaving, checkpoint(run, *bottoms, use_reentrant=False))
+        inner = {self._name_of(top) for top in self._tops_of(stretch)}
+        for name in inner - {self._name_of(top) for top in leaving}:
+            self._values.pop(name, None)
+            self._blobs[name].forget()
+
+    def _border(self, stretch: range) -> tuple[list[str], list[_Top]]:
+        """The blobs that layers of the stretch read from before it, and its tops to keep."""
+        read = {source for i in stretch for source in self._sources[i]}
+        behind = range(stretch.stop, len(self._layers))
+        read_behind = {source for i in behind for source in self._sources[i]}
+        entering = {self._name_of(source) for source in read if source.layer < stretch.start}
+        leaving = [
+            top
+            for top in self._tops_of(stretch)
+            if top in read_behind or top not in read or top in self._loss_weights
+        ]
+        return sorted(entering), leaving
 
     def _wants_diff(self, top: _Top) -> bool:
         """Whether the net asks for the gradient of a top that no parameter stands behind."""
@@ -277,8 +319,10 @@ class Net:
             self._call("before_forward", index)
             self._run_layer(index, device)
             self._call("after_forward", index)
-        made = [top for top in self._loss_weights if start <= top.layer <= end]
-        return sum(self._loss_of(top) for top in made)
+        return self._loss(range(start, end + 1))
+
+    def _loss(self, layers: range) -> float:
+        return sum(self._loss_of(top) for top in self._loss_weights if top.layer in layers)
 
     def _loss_of(self, top: _Top) -> float:
         value = self._values[self._name_of(top)].detach().sum()
@@ -364,20 +408,26 @@ class Net:
         Unlike `backward` it keeps no other blob's diff and frees the pass's memory as it goes,
         unless debug_info or a callback asks for what happens layer by layer.
         """
-        last = len(self._layers) - 1
-        loss = self._forward(0, last)
-        if (
-            self.debug_info
-            or self._callbacks["before_backward"]
-            or self._callbacks["after_backward"]
-        ):
-            self._backward(last, 0)
-            self._release()
-            return loss
-        roots = [top for top in self._loss_weights if self._has_gradient(top)]
-        self._differentiate(roots, [], range(len(self._layers)), keep_graph=False)
+        layers = range(len(self._layers))
+        if self.debug_info or any(self._callbacks.values()):
+            loss = self._forward(0, layers[-1])
+            self._backward(layers[-1], 0)
+        else:
+            loss = self._forward_stretches() if self.recompute else self._forward(0, layers[-1])
+            roots = [top for top in self._loss_weights if self._has_gradient(top)]
+            self._differentiate(roots, [], layers, keep_graph=False)
         self._release()
         return loss
+
+    def _forward_stretches(self) -> float:
+        """`_forward` of all layers, keeping what the backward pass cannot compute again."""
+        device = current_device()
+        for stretch in stretches(self._layers):
+            if len(stretch) == 1:
+                self._run_layer(stretch.start, device)
+            else:
+                self._run_stretch(stretch, device)
+        return self._loss(range(len(self._layers)))
 
     def _release(self) -> None:
         """Forget the autograd graph; the blobs keep their numbers."""

@@ -41,6 +41,8 @@ class RecurrentLayer(Layer):
     Source: Caffe's RecurrentLayer; Donahue et al., CVPR 2015.
     """
 
+    repeatable = False
+
     states: tuple[str, ...]  # the first one is h
     gates = 1
 

@@ -79,7 +79,7 @@ def test_numbers_written_into_a_low_blob_are_computed_with(tmp_path):
 
 def test_max_poolings_places_are_exact_in_bf16(tmp_path):
     text = """
-    layer { name: "in" type: "Input" top: "x" 
+    layer { name: "in" type: "Input" top: "x"
       input_param { shape { dim: 1 dim: 1 dim: 40 dim: 30 } } }
     layer { name: "c" type: "Convolution" bottom: "x" top: "c"
       convolution_param { num_output: 1 kernel_size: 1 weight_filler { value: 1 } } }

@@ -22,6 +22,7 @@ class BatchNorm(Layer):
     """
 
     arithmetic = "any"
+    repeatable = False
 
     def setup(self, bottom: Shape) -> None:
         param = self.layer_param.batch_norm_param

@@ -21,6 +21,7 @@ class BN(Layer):
     """
 
     arithmetic = "any"
+    repeatable = False
 
     def setup(self, bottom: Shape) -> None:
         param = self.layer_param.bn_param

@@ -25,6 +25,7 @@ class HDF5Output(Layer):
 
     bottoms = 2
     tops = 0
+    repeatable = False
 
     def setup(self, data: Shape, label: Shape) -> None:
         self._path = self.layer_param.hdf5_output_param.file_name

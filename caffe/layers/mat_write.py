@@ -23,6 +23,7 @@ class MatWrite(Layer):
 
     bottoms = (1, None)
     tops = 0
+    repeatable = False
 
     def setup(self, *shapes: Shape) -> None:
         self.param = self.layer_param.mat_write_param

@@ -22,6 +22,7 @@ class Python(Layer):
     bottoms = (0, None)
     tops = (0, None)
     passes = (Exception,)
+    repeatable = False
 
     def _class(self) -> type[PythonLayer]:
         param = self.layer_param.python_param

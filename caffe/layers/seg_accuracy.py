@@ -26,6 +26,7 @@ class SegAccuracy(Layer):
     """
 
     bottoms = 2
+    repeatable = False
 
     def setup(self, scores: Shape, label: Shape) -> None:
         if len(scores) != 4:
