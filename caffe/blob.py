@@ -188,7 +188,7 @@ class Blob:
         self.store_diff(tensor if empty else self.diff_tensor(tensor.device) + tensor)
 
     def forget(self) -> None:
-        """Give the data's memory back, unless a view of it was handed out; `data` reads as zeros."""
+        """Give the data's memory back unless a view was handed out; `data` reads as zeros."""
         if self._data.host is None:
             self._data.tensor = None
 

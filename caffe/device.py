@@ -1,11 +1,13 @@
 """Where the engine computes and which numbers chance gives: `caffe.set_mode_gpu()` and its kin."""
 
 import os
+import resource
 
 import numpy as np
 import torch
 
 from caffe.errors import CaffeError
+from caffe.precision import get_precision, set_precision
 
 _state = {"gpu": False, "device": 0}
 
@@ -25,6 +27,7 @@ def set_mode_gpu() -> None:
             "set_mode_gpu: PyTorch sees no CUDA GPU; call caffe.set_mode_cpu(), or install a CUDA "
             "build of torch and check nvidia-smi"
         )
+    set_precision(get_precision())
     _state["gpu"] = True
 
 
@@ -63,3 +66,13 @@ def device_name() -> str:
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     return f"CPU, {os.cpu_count()} cores, {torch.get_num_threads()} threads"
+
+
+def peak_memory() -> str:
+    """The most memory that this process has held so far, and PyTorch on the GPU, for logs."""
+    host = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20  # Linux counts in KiB
+    device = current_device()
+    if device.type == "cuda":
+        gpu = torch.cuda.max_memory_allocated(device) / 2**30
+        return f"{host:.2f} GiB, {gpu:.2f} GiB on the GPU"
+    return f"{host:.2f} GiB"

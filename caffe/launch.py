@@ -13,9 +13,20 @@ from typing import NamedTuple
 
 from caffe import device, parallel
 from caffe.errors import CaffeError
+from caffe.precision import set_precision
 from caffe.proto import caffe_pb2
 from caffe.signals import SignalRequests
 from caffe.solver import Solver, get_solver
+
+
+class Options(NamedTuple):
+    """How to compute, see caffe/precision.py and caffe/recompute.py."""
+
+    precision: str = "fp32"
+    recompute: bool = False
+
+
+_PLAIN = Options()
 
 
 class Job(NamedTuple):
@@ -25,6 +36,7 @@ class Job(NamedTuple):
     snapshot: str | None  # the state to resume from
     devices: tuple[int | None, ...]  # a GPU's number, or None for the CPU, for each process
     uid: str
+    options: Options
 
 
 def choose_device(number: int | None) -> None:
@@ -41,12 +53,14 @@ def train(
     snapshot: str | None,
     devices: Sequence[int | None],
     signals: SignalRequests,
+    options: Options = _PLAIN,
 ) -> Solver:
     """Solve, with one process for each of the devices; this one is the first. Its solver.
 
     Raises CaffeError for whatever cannot work. If another process fails, this one ends, too.
     """
-    job = Job(param.SerializeToString(), snapshot, tuple(devices), parallel.NCCL.new_uid())
+    uid = parallel.NCCL.new_uid()
+    job = Job(param.SerializeToString(), snapshot, tuple(devices), uid, options)
     try:
         solver = _solver(job, 0)  # before the others start, so that a mistake is told once
         solver.signals = signals
@@ -59,11 +73,13 @@ def train(
 
 
 def _solver(job: Job, rank: int) -> Solver:
+    set_precision(job.options.precision)
     choose_device(job.devices[rank])
     parallel.set_solver_count(len(job.devices))
     parallel.set_solver_rank(rank)
     parallel.set_multiprocess(len(job.devices) > 1)
     solver = get_solver(caffe_pb2.SolverParameter.FromString(job.solver))
+    solver.net.recompute = job.options.recompute
     if job.snapshot:
         solver.restore(job.snapshot)
     return solver

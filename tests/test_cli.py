@@ -74,8 +74,23 @@ Snapshotting solver state to binary proto file T/run_iter_4.solverstate
 Iteration 4, loss = 0
 Iteration 4, Testing net (#0)
     Test {output}
-Optimization Done."""
-    assert shown.endswith(expected)
+Optimization Done.
+"""
+    done, memory = shown.rsplit("\n", 1)
+    assert f"{done}\n".endswith(expected)
+    assert re.fullmatch(r"Peak memory: \d+\.\d\d GiB", memory)
+
+
+def test_precision_and_recompute_reach_net_and_solver(tmp_path, capsys, monkeypatch):
+    seen = []
+
+    def solve(solver):
+        seen.append((caffe.get_precision(), solver.net.recompute))
+
+    monkeypatch.setattr(caffe.SGDSolver, "solve", solve)
+    for flags in ([], ["--precision", "bf16", "--recompute"], ["--precision=fp32"]):
+        assert cli.main(["train", "--solver", _solver(tmp_path), *flags]) == 0
+    assert seen == [("fp32", False), ("bf16", True), ("fp32", False)]
 
 
 def test_parse_log_reads_the_log(tmp_path, capsys):

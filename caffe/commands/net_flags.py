@@ -10,6 +10,7 @@ from caffe.commands.common import Parser
 from caffe.device import device_name
 from caffe.errors import CaffeError
 from caffe.net import Net
+from caffe.precision import PRECISIONS, set_precision
 
 _log = logging.getLogger("caffe")
 
@@ -22,6 +23,12 @@ def add(parser: Parser) -> None:
     add_flag("--stage", metavar="NAMES", help="stages of the net, a comma between")
 
 
+def add_precision(parser: Parser) -> None:
+    """--precision."""
+    text = "compute in fp32 (default), tf32, bf16 or fp16; parameters and files stay float32"
+    parser.add_argument("--precision", choices=PRECISIONS, default="fp32", help=text)
+
+
 def add_model(parser: Parser) -> None:
     """--model, --iterations and --gpu for one GPU, and those of `add`."""
     parser.add_argument("--model", metavar="PROTOTXT", required=True, help="the net")
@@ -30,6 +37,7 @@ def add_model(parser: Parser) -> None:
     )
     parser.add_argument("--gpu", metavar="ID", help="compute on this GPU (default: the CPU)")
     add(parser)
+    add_precision(parser)
 
 
 def gpus(given: str | None) -> list[int]:
@@ -58,6 +66,7 @@ def net(args: argparse.Namespace, phase: int) -> Net:
     numbers = gpus(args.gpu)
     if len(numbers) > 1:
         raise CaffeError(f'--gpu "{args.gpu}": expected one GPU; only `caffe train` takes several')
+    set_precision(args.precision)
     launch.choose_device(numbers[0] if numbers else None)
     _log.info("%s", f"Use GPU with device ID {numbers[0]}" if numbers else "Use CPU.")
     _log.info("Computing on %s", device_name())

@@ -10,7 +10,7 @@ import torch
 
 from caffe.commands import net_flags
 from caffe.commands.common import Parser
-from caffe.device import current_device
+from caffe.device import current_device, peak_memory
 from caffe.net import Net
 from caffe.proto import caffe_pb2
 
@@ -80,5 +80,6 @@ def run(args: argparse.Namespace) -> int:
     _log.info("Average Backward pass: %.4g ms.", sum(times.backward) / count)
     _log.info("Average Forward-Backward: %.4g ms.", times.both / count)
     _log.info("Total Time: %.4g ms.", total)
+    _log.info("Peak memory: %s", peak_memory())
     _log.info("*** Benchmark ends ***")
     return 0

@@ -7,7 +7,8 @@ import torch
 
 from caffe import launch, solver_param
 from caffe.commands import net_flags
-from caffe.commands.common import Parser
+from caffe.commands.common import Parser, Switch
+from caffe.device import peak_memory
 from caffe.errors import CaffeError
 from caffe.proto import caffe_pb2
 from caffe.signals import Effect, SignalRequests
@@ -30,6 +31,9 @@ def add_flags(parser: Parser) -> None:
         text = f"what {name.upper()} does: stop, snapshot or none (default: {default})"
         add(f"--{name}_effect", choices=_EFFECTS, default=default, metavar="EFFECT", help=text)
     net_flags.add(parser)
+    net_flags.add_precision(parser)
+    text = "keep only what leaves each stage and compute it again backward: less memory, slower"
+    add("--recompute", action=Switch, help=text)
 
 
 def _read_solver(args: argparse.Namespace) -> caffe_pb2.SolverParameter:
@@ -56,5 +60,7 @@ def run(args: argparse.Namespace) -> int:
     if args.snapshot:
         _log.info("Resuming from %s", args.snapshot)
     signals = SignalRequests(_EFFECTS[args.sigint_effect], _EFFECTS[args.sighup_effect])
-    solver = launch.train(param, args.snapshot, gpus or [None], signals)
+    options = launch.Options(args.precision, args.recompute)
+    solver = launch.train(param, args.snapshot, gpus or [None], signals, options)
+    _log.info("Peak memory: %s", peak_memory())
     return 130 if solver.stopped else 0
