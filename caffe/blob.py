@@ -7,7 +7,7 @@ results into it, and what the user wrote into it is what the engine reads next.
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 import torch
@@ -41,16 +41,28 @@ def _shares(tensor: torch.Tensor, host: np.ndarray) -> bool:
 class _Mirror:
     """One float32 array, seen as a C-contiguous numpy array and as a tensor."""
 
-    __slots__ = ("host", "stale", "tensor", "touched")
+    __slots__ = ("host", "pending", "stale", "tensor", "touched")
 
     def __init__(self) -> None:
         self.tensor: torch.Tensor | None = None
         self.host: np.ndarray | None = None
         self.stale = False  # the tensor on a device is newer than the host array
         self.touched = False  # the host array may hold what the user wrote
+        self.pending: Callable[[], torch.Tensor] | None = None  # gives the tensor if asked for
+
+    def defer(self, compute: Callable[[], torch.Tensor]) -> None:
+        """Take a result that is computed when somebody looks, which may be never."""
+        self.pending = compute
+        if self.host is not None:  # somebody may be looking at it
+            self._settle()
+
+    def _settle(self) -> None:
+        if self.pending is not None:
+            self.write(self.pending())
 
     def view(self, shape: tuple[int, ...]) -> np.ndarray:
         """The numpy array; zeros if nothing was ever computed."""
+        self._settle()
         if self.host is None:
             if self.tensor is None or self.tensor.device.type == "meta":
                 self.host = np.zeros(shape, np.float32)
@@ -64,6 +76,7 @@ class _Mirror:
 
     def read(self, shape: tuple[int, ...], device: torch.device) -> torch.Tensor:
         """The numbers as a tensor on `device`, with what the user wrote."""
+        self._settle()
         if self.touched and self.host is not None:
             if device.type != "cpu":
                 self.tensor, self.touched = torch.from_numpy(self.host).to(device), False
@@ -77,7 +90,7 @@ class _Mirror:
 
     def write(self, tensor: torch.Tensor) -> None:
         """Take the engine's result; views handed out before stay current."""
-        self.tensor = tensor
+        self.tensor, self.pending = tensor, None
         if self.host is None:
             return
         if self.host.shape != tuple(tensor.shape):
@@ -87,15 +100,20 @@ class _Mirror:
         elif not _shares(tensor, self.host):
             np.copyto(self.host, _as_host(tensor))
 
+    def is_empty(self) -> bool:
+        """Whether it holds zeros that nobody has looked at."""
+        return self.tensor is None and self.pending is None and not self.touched
+
     def clear(self) -> None:
         """Back to zeros, without touching memory unless somebody holds the view."""
-        self.tensor = None
+        self.tensor = self.pending = None
         if self.host is not None:
             self.host.fill(0)
             self.stale, self.touched = False, True
 
     def resize(self, shape: tuple[int, ...]) -> None:
         """Keep the numbers if the count stays, as Caffe does; otherwise start from zeros."""
+        self._settle()
         count = math.prod(shape)
         if self.host is not None:
             self.host = self.host.reshape(shape) if self.host.size == count else None
@@ -182,9 +200,13 @@ class Blob:
         """Make a computed gradient this blob's diff."""
         self._diff.write(tensor)
 
+    def defer_diff(self, compute: Callable[[], torch.Tensor]) -> None:
+        """Let `compute` give the diff once somebody looks at it."""
+        self._diff.defer(compute)
+
     def add_diff(self, tensor: torch.Tensor) -> None:
         """Accumulate a gradient, as Caffe's layers do for their parameters."""
-        empty = self._diff.tensor is None and not self._diff.touched
+        empty = self._diff.is_empty()
         self.store_diff(tensor if empty else self.diff_tensor(tensor.device) + tensor)
 
     def forget(self) -> None:

@@ -195,7 +195,7 @@ class Solver:
         """Write <snapshot_prefix>_iter_<iter>.caffemodel and .solverstate.
 
         With `snapshot_format: HDF5` both end in .h5; with `snapshot_diff` the weights hold the
-        parameters' diffs, too: the last gradients, where Caffe has made them the last update.
+        parameters' diffs, too: what the last update subtracted from them.
         """
         if not self.param.snapshot_prefix:
             raise CaffeError("solver: snapshot_prefix is missing")

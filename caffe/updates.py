@@ -5,7 +5,8 @@ w: parameters, g: their gradients after clipping, iter_size and weight decay, h:
 """
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 import torch
@@ -16,6 +17,7 @@ from caffe.errors import CaffeError
 from caffe.proto import caffe_pb2
 
 Tensors = list[torch.Tensor]
+Step = Callable[[int], torch.Tensor]
 
 
 class Rule:
@@ -35,8 +37,11 @@ class Rule:
         self.momentum, self.momentum2 = param.momentum, param.momentum2
         self.delta, self.rms_decay = param.delta, param.rms_decay
 
-    def update(self, w: Tensors, g: Tensors, history: list[Tensors], rate: float, t: int) -> None:
-        """Change w and history in place; t counts updates from 1."""
+    def update(self, w: Tensors, g: Tensors, history: list[Tensors], rate: float, t: int) -> Step:
+        """Change w and history in place; t counts updates from 1.
+
+        Gives what computes again, until history changes next, what was subtracted from w[i].
+        """
         raise NotImplementedError
 
 
@@ -48,6 +53,7 @@ class SGD(Rule):
         torch._foreach_mul_(h, self.momentum)
         torch._foreach_add_(h, g, alpha=rate)
         torch._foreach_sub_(w, h)
+        return lambda i: h[i].clone()
 
 
 class Nesterov(Rule):
@@ -62,6 +68,7 @@ class Nesterov(Rule):
         torch._foreach_add_(h, g, alpha=rate)
         torch._foreach_sub_(w, h, alpha=self.momentum)
         torch._foreach_sub_(w, g, alpha=rate)
+        return lambda i: self.momentum * h[i] + rate * g[i]
 
 
 class AdaGrad(Rule):
@@ -72,7 +79,7 @@ class AdaGrad(Rule):
     def update(self, w, g, history, rate, t):
         (h,) = history
         torch._foreach_addcmul_(h, g, g)
-        _subtract_ratio(w, g, h, self.delta, rate)
+        return _subtract_ratio(w, g, h, self.delta, rate)
 
 
 class RMSProp(Rule):
@@ -83,7 +90,7 @@ class RMSProp(Rule):
     def update(self, w, g, history, rate, t):
         (h,) = history
         _decaying_square(h, g, self.rms_decay)
-        _subtract_ratio(w, g, h, self.delta, rate)
+        return _subtract_ratio(w, g, h, self.delta, rate)
 
 
 class AdaDelta(Rule):
@@ -105,6 +112,7 @@ class AdaDelta(Rule):
         torch._foreach_mul_(u, g)
         _decaying_square(h2, u, self.momentum)
         torch._foreach_sub_(w, u, alpha=rate)
+        return lambda i: rate * u[i]
 
 
 class Adam(Rule):
@@ -121,7 +129,7 @@ class Adam(Rule):
         torch._foreach_lerp_(m, g, 1 - self.momentum)
         _decaying_square(v, g, self.momentum2)
         correction = (1 - self.momentum2**t) ** 0.5 / (1 - self.momentum**t)
-        _subtract_ratio(w, m, v, self.delta, rate * correction)
+        return _subtract_ratio(w, m, v, self.delta, rate * correction)
 
 
 def _decaying_square(h: Tensors, g: Tensors, decay: float) -> None:
@@ -130,11 +138,12 @@ def _decaying_square(h: Tensors, g: Tensors, decay: float) -> None:
     torch._foreach_addcmul_(h, g, g, value=1 - decay)
 
 
-def _subtract_ratio(w: Tensors, top: Tensors, squares: Tensors, delta: float, rate: float) -> None:
+def _subtract_ratio(w: Tensors, top: Tensors, squares: Tensors, delta: float, rate: float) -> Step:
     """w <- w - rate * top / (sqrt(squares) + delta)"""
     root = torch._foreach_sqrt(squares)
     torch._foreach_add_(root, delta)
     torch._foreach_addcdiv_(w, top, root, value=-rate)
+    return lambda i: rate * top[i] / (squares[i].sqrt() + delta)
 
 
 class Updater:
@@ -162,7 +171,10 @@ class Updater:
 
     @torch.no_grad()
     def apply(self, rate: float, iteration: int) -> None:
-        """Update all parameters; `iteration` counts from 0."""
+        """Update all parameters; `iteration` counts from 0.
+
+        Their diffs then hold what was subtracted from them, as in Caffe.
+        """
         device = current_device()
         scale = self._clip_scale(device) / self._param.iter_size
         for (lr_mult, decay), indices in self._groups.items():
@@ -173,9 +185,10 @@ class Updater:
             grads = [self._blobs[i].diff_tensor(device) for i in moving]
             grads = self._regularised(weights, grads, scale, decay)
             history = self._history_of(moving, weights)
-            self._rule.update(weights, grads, history, rate * lr_mult, iteration + 1)
-            for i, weight in zip(moving, weights, strict=True):
+            step = self._rule.update(weights, grads, history, rate * lr_mult, iteration + 1)
+            for k, (i, weight) in enumerate(zip(moving, weights, strict=True)):
                 self._blobs[i].store(weight)  # on a GPU, numpy views are behind from here on
+                self._blobs[i].defer_diff(partial(step, k))
 
     def _rests(self, i: int, decay: float) -> bool:
         """Nothing acts on it: a frozen teacher's parameters cost neither time nor memory."""

@@ -99,3 +99,25 @@ def test_legacy_axes():
     blob = Blob((2, 3, 5, 7))
     assert (blob.num, blob.channels, blob.height, blob.width) == (2, 3, 5, 7)
     assert Blob((4,)).channels == 1
+
+
+def test_a_deferred_diff_is_computed_when_somebody_looks():
+    calls = []
+
+    def compute():
+        calls.append(1)
+        return torch.full((2, 3), 7.0)
+
+    blob = Blob((2, 3), learned=True)
+    blob.defer_diff(compute)
+    blob.clear_diff()
+    assert not blob.diff.any()
+    assert calls == []
+    unseen = Blob((2, 3), learned=True)
+    unseen.defer_diff(compute)
+    unseen.add_diff(torch.ones(2, 3))
+    assert calls == [1]
+    np.testing.assert_array_equal(unseen.diff, np.full((2, 3), 8))
+    seen = unseen.diff
+    unseen.defer_diff(compute)  # at once, for the view must stay current
+    np.testing.assert_array_equal(seen, np.full((2, 3), 7))

@@ -308,6 +308,30 @@ def test_the_solvers_state_goes_over_the_nets_own(tmp_path):
     assert [net.phase for net in (given.net, *given.test_nets)] == [1, 0, 1]
 
 
+@pytest.mark.parametrize(
+    "rule",
+    [
+        'type: "SGD" momentum: 0.9',
+        'type: "Nesterov" momentum: 0.9',
+        'type: "AdaGrad"',
+        'type: "RMSProp"',
+        'type: "AdaDelta" momentum: 0.9 delta: 1e-6',
+        'type: "Adam" momentum: 0.9',
+    ],
+)
+def test_after_a_step_the_diffs_hold_what_was_subtracted(tmp_path, rule):
+    solver = line_solver(tmp_path, FIXED + f"{rule} weight_decay: 0.1")
+    params = solver.net.params["ip"]
+    view = params[1].diff
+    for _ in range(3):
+        before = [blob.data.copy() for blob in params]
+        solver.step(1)
+        for blob, old in zip(params, before, strict=True):
+            assert blob.diff.any()
+            np.testing.assert_allclose(blob.diff, old - blob.data, rtol=1e-3, atol=1e-7)
+    assert view is params[1].diff
+
+
 def test_share_weights(tmp_path):
     solver = line_solver(tmp_path, FIXED)
     other = caffe.Net(str(tmp_path / "net.prototxt"), caffe.TEST)
