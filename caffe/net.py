@@ -360,12 +360,37 @@ class Net:
         ]
         wanted = [top for top in sorted(read) if self._has_gradient(top)]
         grads = self._differentiate(roots, wanted, inside, keep_graph=True)
+        self._take_back(inside, wanted, grads)
         # An in-place layer's blob ends with the gradient of its first version, as in Caffe.
         for top, grad in reversed(list(zip(wanted, grads, strict=True))):
             blob = self._blobs[self._name_of(top)]
             if grad is None:
                 grad = torch.zeros(blob.shape, device=current_device())
             blob.store_diff(grad)
+
+    def _take_back(
+        self, inside: range, wanted: Sequence[_Top], grads: Sequence[torch.Tensor | None]
+    ) -> None:
+        """Subtract what reached shared parameters through the layers before `inside`.
+
+        autograd knows a parameter and not which layer uses it; those layers add their own part in
+        their own turn.
+        """
+        before = {id(blob.owner) for i in range(inside.start) for blob in self._layers[i].blobs}
+        shared = [blob for blob in self._params_of(inside) if id(blob) in before]
+        border = [
+            (self._edges[top], grad)
+            for top, grad in zip(wanted, grads, strict=True)
+            if grad is not None and top.layer < inside.start
+        ]
+        if not shared or not border:
+            return
+        edges, entered = zip(*border, strict=True)
+        weights = [blob.tensor(current_device()) for blob in shared]
+        passed = torch.autograd.grad(edges, weights, entered, retain_graph=True, allow_unused=True)
+        for blob, grad in zip(shared, passed, strict=True):
+            if grad is not None:
+                blob.add_diff(-grad)
 
     def _has_gradient(self, top: _Top) -> bool:
         """Whether the last forward pass left something to differentiate there."""

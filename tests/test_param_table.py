@@ -29,6 +29,30 @@ def test_gradients_of_a_shared_parameter_add_up(tmp_path):
     assert relative_error(w.diff, through) < 1e-6
 
 
+def test_each_layer_adds_its_own_part_of_the_gradient(tmp_path):
+    net = net_from_text(tmp_path, NET % ("", "", 3))
+    net.blobs["x"].data[...] = np.random.default_rng(0).standard_normal((2, 3))
+    net.forward()
+    w, a = net.params["a"][0], net.blobs["a"].data
+    net.backward(start="c", end="c", c=np.ones((2, 3)))
+    own = np.ones((2, 3)).T @ a
+    assert relative_error(w.diff, own) < 1e-6
+    net.backward(start="a")
+    assert relative_error(w.diff, own + (np.ones((2, 3)) @ w.data).T @ net.blobs["x"].data) < 1e-6
+
+
+def test_callbacks_around_backward_do_not_change_a_shared_gradient(tmp_path):
+    net = net_from_text(tmp_path, NET % ("", "", 3))
+    net.blobs["x"].data[...] = np.random.default_rng(0).standard_normal((2, 3))
+    net.forward()
+    net.backward(c=np.ones((2, 3)))
+    expected = net.params["a"][0].diff.copy()
+    net.clear_param_diffs()
+    net.after_backward(lambda layer: None)
+    net.backward(c=np.ones((2, 3)))
+    assert relative_error(net.params["a"][0].diff, expected) < 1e-6
+
+
 @pytest.mark.parametrize("mode", ["", "share_mode: PERMISSIVE"])
 def test_another_count_is_an_error(tmp_path, mode):
     with pytest.raises(caffe.CaffeError, match=r'layer "c".*param "w" is shared.*\(3, 3\)'):
