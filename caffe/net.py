@@ -208,6 +208,14 @@ class Net:
     def _blob_names(self) -> list[str]:
         return list(self._blobs)
 
+    def _bottom_ids(self, i: int) -> list[int]:
+        """Where in `_blob_names` the bottoms of layer i are."""
+        return [self._blob_names.index(name) for name in self._layers[i].layer_param.bottom]
+
+    def _top_ids(self, i: int) -> list[int]:
+        """Where in `_blob_names` the tops of layer i are."""
+        return [self._blob_names.index(name) for name in self._layers[i].layer_param.top]
+
     @property
     def top_names(self) -> OrderedDict[str, list[str]]:
         return OrderedDict((la.name, list(la.layer_param.top)) for la in self._layers)

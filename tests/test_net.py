@@ -46,6 +46,10 @@ def test_names_and_shapes_are_known_before_the_first_forward(net):
     assert net.blobs["y"].data.shape == (2, 4)
     assert net.params["fc1"][0].shape == (5, 3)
     assert net._layer_names == ["in", "fc1", "act", "fc2"]
+    names = [[net._blob_names[j] for j in net._top_ids(i)] for i in range(4)]
+    assert names == list(net.top_names.values())
+    names = [[net._blob_names[j] for j in net._bottom_ids(i)] for i in range(4)]
+    assert names == list(net.bottom_names.values())
     assert list(net.top_names["act"]) == ["h"]
 
 
