@@ -1,7 +1,7 @@
 """Lists of images: text files with one image per line."""
 
-import mmap
 import os
+import weakref
 from collections.abc import Iterator
 
 import numpy as np
@@ -19,21 +19,22 @@ class Lines:
 
     def __init__(self, path: str | os.PathLike) -> None:
         self.path = path
-        try:
-            with open(path, "rb") as file:
-                if not os.fstat(file.fileno()).st_size:
-                    raise CaffeError(f"{path}: expected one image per line, the file is empty")
-                self._text = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        except OSError as error:
-            raise CaffeError(f"{path}: cannot read: {error.strerror}") from None
         self._spans: list[tuple[int, int, int]] = []
         start = 0
-        for number, line in enumerate(iter(self._text.readline, b""), 1):
-            if not line.isspace():
-                self._spans.append((number, start, start + len(line)))
-            start += len(line)
+        try:
+            # No memory map: a list that somebody shortens meanwhile would end the process.
+            self._file = os.open(path, os.O_RDONLY)
+            weakref.finalize(self, os.close, self._file)
+            with open(self._file, "rb", closefd=False) as file:
+                for number, line in enumerate(file, 1):
+                    if not line.isspace():
+                        self._spans.append((number, start, start + len(line)))
+                    start += len(line)
+        except OSError as error:
+            raise CaffeError(f"{path}: cannot read: {error.strerror}") from None
         if not self._spans:
-            raise CaffeError(f"{path}: expected one image per line, all lines are blank")
+            what = "all lines are blank" if start else "the file is empty"
+            raise CaffeError(f"{path}: expected one image per line, {what}")
 
     def __len__(self) -> int:
         return len(self._spans)
@@ -43,8 +44,11 @@ class Lines:
 
     def __getitem__(self, index: int) -> tuple[str, str]:
         number, start, end = self._spans[index]
+        line = os.pread(self._file, end - start, start)
+        if len(line) < end - start:
+            raise CaffeError(f"{self.path}:{number}: the list was shortened while it is in use")
         try:
-            return f"{self.path}:{number}", self._text[start:end].decode().strip()
+            return f"{self.path}:{number}", line.decode().strip()
         except UnicodeDecodeError:
             raise CaffeError(f"{self.path}:{number}: expected text in UTF-8") from None
 

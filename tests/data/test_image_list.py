@@ -46,3 +46,13 @@ def test_cycle_in_order_and_shuffled():
 def test_cycle_skips_only_in_the_first_round():
     seen = [list(islice(cycle(4, False, 3, np.random.default_rng(i)), 5)) for i in range(20)]
     assert {tuple(one) for one in seen} == {(0, 1, 2, 3, 0), (1, 2, 3, 0, 1), (2, 3, 0, 1, 2)}
+
+
+def test_a_list_that_is_shortened_meanwhile_is_an_error(tmp_path):
+    path = tmp_path / "list.txt"
+    path.write_text("a.png 1\n" * 2000)
+    lines = Lines(path)
+    path.write_text("a.png 1\n")
+    assert lines[0] == (f"{path}:1", "a.png 1")
+    with pytest.raises(caffe.CaffeError, match=r"list\.txt:2000: the list was shortened"):
+        lines[1999]
