@@ -7,6 +7,7 @@ results into it, and what the user wrote into it is what the engine reads next.
 """
 
 import math
+import sys
 from collections.abc import Callable, Iterable
 
 import numpy as np
@@ -41,13 +42,14 @@ def _shares(tensor: torch.Tensor, host: np.ndarray) -> bool:
 class _Mirror:
     """One float32 array, seen as a C-contiguous numpy array and as a tensor."""
 
-    __slots__ = ("host", "pending", "stale", "tensor", "touched")
+    __slots__ = ("host", "layout", "pending", "stale", "tensor", "touched")
 
     def __init__(self) -> None:
         self.tensor: torch.Tensor | None = None
         self.host: np.ndarray | None = None
         self.stale = False  # the tensor on a device is newer than the host array
         self.touched = False  # the host array may hold what the user wrote
+        self.layout: torch.memory_format | None = None  # that the engine likes on the CPU
         self.pending: Callable[[], torch.Tensor] | None = None  # gives the tensor if asked for
 
     def defer(self, compute: Callable[[], torch.Tensor]) -> None:
@@ -80,6 +82,9 @@ class _Mirror:
         if self.touched and self.host is not None:
             if device.type != "cpu":
                 self.tensor, self.touched = torch.from_numpy(self.host).to(device), False
+            elif self.layout and self._is_unseen():
+                self.tensor = torch.from_numpy(self.host).contiguous(memory_format=self.layout)
+                self.host, self.touched = None, False
             elif self.tensor is None or not _shares(self.tensor, self.host):
                 self.tensor = torch.from_numpy(self.host)
         elif self.tensor is None:
@@ -87,6 +92,10 @@ class _Mirror:
         elif self.tensor.device != device:
             self.tensor = self.tensor.detach().to(device)
         return self.tensor
+
+    def _is_unseen(self) -> bool:
+        """Whether nobody holds the numpy array, or a view into it, any more."""
+        return sys.getrefcount(self.host) == 2  # self.host and the argument
 
     def write(self, tensor: torch.Tensor) -> None:
         """Take the engine's result; views handed out before stay current."""
@@ -134,7 +143,8 @@ class Blob:
     def __init__(self, shape: Iterable[int] = (), learned: bool = False) -> None:
         self._shape = checked_shape(shape)
         self._data, self._diff = _Mirror(), _Mirror()
-        self.learned = learned  # a leaf that autograd differentiates with respect to
+        self.learned = learned  # whether autograd differentiates with respect to it
+        self.used: torch.Tensor | None = None  # the leaf that the last forward pass computed with
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -170,6 +180,12 @@ class Blob:
             self._data.resize(new)
             self._diff.resize(new)
 
+    def prefer(self, layout: torch.memory_format) -> None:
+        """Keep the data's tensor in this memory format while no numpy view of it is held."""
+        self._data.layout = layout
+        if self._data.tensor is not None:
+            self._data.tensor = self._data.tensor.contiguous(memory_format=layout)
+
     @property
     def owner(self) -> "Blob":
         """The blob whose numbers these are: itself, unless it is shared in another shape."""
@@ -183,6 +199,14 @@ class Blob:
         if self.learned and tensor.is_leaf:
             tensor.requires_grad_(True)
         return tensor
+
+    def use(self, device: torch.device) -> torch.Tensor:
+        """`tensor` for a forward pass, remembered in `used` for the backward pass.
+
+        By then the user may have looked at the data, after which `tensor` can be another one.
+        """
+        self.used = self.tensor(device)
+        return self.used
 
     def store(self, tensor: torch.Tensor) -> None:
         """Make a computed tensor this blob's data; its shape becomes the blob's."""
@@ -236,6 +260,12 @@ class ReshapedBlob(Blob):
         super().__init__(shape)
         self._owner = owner.owner
 
+    def prefer(self, layout: torch.memory_format) -> None:
+        """Keep the data's tensor in this memory format while no numpy view of it is held."""
+        self._data.layout = layout
+        if self._data.tensor is not None:
+            self._data.tensor = self._data.tensor.contiguous(memory_format=layout)
+
     @property
     def owner(self) -> Blob:
         return self._owner
@@ -250,6 +280,9 @@ class ReshapedBlob(Blob):
 
     def tensor(self, device: torch.device = _CPU) -> torch.Tensor:
         return self._owner.tensor(device).reshape(self._shape)
+
+    def use(self, device: torch.device) -> torch.Tensor:
+        return self._owner.use(device).reshape(self._shape)
 
     def diff_tensor(self, device: torch.device = _CPU) -> torch.Tensor:
         return self._owner.diff_tensor(device).reshape(self._shape)

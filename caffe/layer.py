@@ -121,7 +121,7 @@ class Layer:
         """The blobs as tensors, where and in what the running forward pass computes."""
         if self._device.type == "meta":
             return [torch.empty(blob.shape, device="meta") for blob in self.blobs]
-        weights = [blob.tensor(self._device) for blob in self.blobs]
+        weights = [blob.use(self._device) for blob in self.blobs]
         return [self._cast(weight) for weight in weights] if self.arithmetic == "low" else weights
 
     def run(

@@ -408,24 +408,24 @@ class Net:
         self, roots: list[_Top], wanted: list[_Top], layers: Iterable[int], keep_graph: bool
     ) -> Sequence[torch.Tensor | None]:
         """From the roots' diffs the gradients of `wanted`; the parameters' are added to theirs."""
-        params, device = self._params_of(layers), current_device()
+        params = [(blob, blob.used) for blob in self._params_of(layers) if blob.used is not None]
         if not roots or not (wanted or params):
             return [None] * len(wanted)
         grads = torch.autograd.grad(
             [self._edges[top] for top in roots],
-            [self._edges[top] for top in wanted] + [blob.tensor(device) for blob in params],
-            [self._root_diff(top, device) for top in roots],
+            [self._edges[top] for top in wanted] + [leaf for _, leaf in params],
+            [self._root_diff(top) for top in roots],
             retain_graph=keep_graph,
             allow_unused=True,
         )
-        for blob, grad in zip(params, grads[len(wanted) :], strict=True):
+        for (blob, _), grad in zip(params, grads[len(wanted) :], strict=True):
             if grad is not None:
                 blob.add_diff(grad)
         return grads[: len(wanted)]
 
-    def _root_diff(self, top: _Top, device: torch.device) -> torch.Tensor:
+    def _root_diff(self, top: _Top) -> torch.Tensor:
         name = self._name_of(top)
-        diff = self._blobs[name].diff_tensor(device).to(self._values[name].dtype)
+        diff = self._blobs[name].diff_tensor(current_device()).to(self._values[name].dtype)
         return diff * self.loss_scale if top in self._loss_weights else diff
 
     def _tops_of(self, indices: Iterable[int]) -> list[_Top]:

@@ -121,3 +121,26 @@ def test_a_deferred_diff_is_computed_when_somebody_looks():
     seen = unseen.diff
     unseen.defer_diff(compute)  # at once, for the view must stay current
     np.testing.assert_array_equal(seen, np.full((2, 3), 7))
+
+
+def test_a_preferred_layout_lasts_while_no_view_is_held():
+    def fills(tensor):
+        return tensor.is_contiguous(memory_format=torch.channels_last)
+
+    blob = Blob((5, 3, 2, 4), learned=True)
+    blob.store(torch.zeros(5, 3, 2, 4))
+    blob.prefer(torch.channels_last)
+    assert fills(blob.tensor())
+    blob.data[...] = np.arange(120).reshape(5, 3, 2, 4)
+    assert fills(blob.tensor())
+    view = blob.data
+    part = view[1:]
+    del view
+    assert blob.data.flags.c_contiguous
+    assert not fills(blob.tensor())
+    part[0, 0] = 7
+    assert (blob.tensor()[1, 0] == 7).all()
+    with torch.no_grad():
+        blob.tensor().add_(1)
+    assert (part[0, 0] == 8).all()
+    assert blob.tensor()[4, 2, 1, 3] == 120

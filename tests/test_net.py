@@ -82,6 +82,27 @@ def test_arrays_must_have_as_many_items_as_the_blob(net, array):
     assert 7 not in net.blobs["y"].diff
 
 
+def test_looking_at_parameters_between_the_passes_changes_no_gradient(tmp_path):
+    """Their tensor may be another one from then on: on a GPU, or where its layout is not numpy's."""
+    text = MLP.replace("dim: 2 dim: 3", "dim: 2 dim: 3 dim: 1 dim: 1").replace(
+        'name: "fc1" type: "InnerProduct"',
+        'name: "fc1" type: "Convolution" convolution_param { kernel_size: 1 num_output: 5 }',
+    )
+    gradients = []
+    for look in (False, True):
+        net = net_from_text(tmp_path, text)
+        net.blobs["x"].data[...] = 1
+        for blob in [*net.params["fc1"], *net.params["fc2"]]:
+            blob.data[...] = 0.1
+        net.forward()
+        if look:
+            assert all(blob.data.any() for blob in net.params["fc1"])
+        net.backward(y=np.ones((2, 4)))
+        gradients.append(net.params["fc1"][0].diff.copy())
+    assert gradients[0].any()
+    np.testing.assert_array_equal(*gradients)
+
+
 def test_arrays_may_lack_what_numpy_fills_in(net):
     net.forward(x=np.array([[2.0], [5.0]]))
     np.testing.assert_array_equal(net.blobs["x"].data, [[2, 2, 2], [5, 5, 5]])

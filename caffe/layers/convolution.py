@@ -56,6 +56,8 @@ class Convolution(Layer):
         self.dilation = window_field(self, param, "dilation", spatial, 1)
         self.operator = self.operators.get(spatial, self.general)
         self.add_blob((*self.filters(channels, param.num_output), *kernel), param.weight_filler)
+        if spatial == 2:
+            self.blobs[0].prefer(torch.channels_last)
         if param.bias_term:
             self.add_blob((param.num_output,), param.bias_filler)
 
