@@ -44,22 +44,24 @@ class PythonLayer:
         """Fill `bottom[i].diff` from `top[i].diff` where `propagate_down[i]`."""
 
 
-def _adopt(blobs: Sequence[Blob], tensors: Sequence[torch.Tensor]) -> None:
-    for blob, tensor in zip(blobs, tensors, strict=True):
-        blob.store(tensor.detach().to("cpu", torch.float32))
+def _adopt(blob: Blob, tensor: torch.Tensor) -> None:
+    blob.store(tensor.detach().to("cpu", torch.float32))
 
 
 class PythonFunction(torch.autograd.Function):
     """Runs a PythonLayer's forward and backward inside autograd.
 
-    Inputs: the layer, its Blobs, which bottoms want a gradient, then bottoms and parameters.
+    Inputs: the layer, its Blobs, which bottoms want a gradient, then bottoms and parameters. A Blob
+    that is bottom and top is changed in place: in `backward` its data is what `forward` left, and
+    its diff the top's until the layer changes it.
     """
 
     @staticmethod
     def forward(ctx, layer, bottom, top, wants, *tensors):
         ctx.layer, ctx.bottom, ctx.top, ctx.wants = layer, bottom, top, wants
         ctx.save_for_backward(*tensors)
-        _adopt(bottom, tensors[: len(bottom)])
+        for blob, tensor in zip(bottom, tensors, strict=False):
+            _adopt(blob, tensor.clone() if blob in top else tensor)
         layer.reshape(bottom, top)
         layer.forward(bottom, top)
         like = tensors[0] if tensors else torch.empty(())
@@ -70,12 +72,14 @@ class PythonFunction(torch.autograd.Function):
     def backward(ctx, *top_diffs):
         layer, bottom, top = ctx.layer, ctx.bottom, ctx.top
         tensors = ctx.saved_tensors
-        _adopt(bottom, tensors[: len(bottom)])
-        for blob, diff in zip(top, top_diffs, strict=True):
-            blob.diff[...] = diff.detach().cpu().numpy()
+        for blob, tensor in zip(bottom, tensors, strict=False):
+            if blob not in top:
+                _adopt(blob, tensor)
         earlier = [blob.diff.copy() for blob in layer.blobs]
         for blob in [*bottom, *layer.blobs]:
             blob.diff.fill(0)
+        for blob, diff in zip(top, top_diffs, strict=True):
+            blob.diff[...] = diff.detach().cpu().numpy()
         layer.backward(top, ctx.wants, bottom)
         diffs = [torch.from_numpy(blob.diff.copy()) for blob in [*bottom, *layer.blobs]]
         grads = [

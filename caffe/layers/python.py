@@ -14,7 +14,8 @@ from caffe.registry import register
 class Python(Layer):
     """Runs `python_param.layer` of the module `python_param.module`, a `caffe.Layer`.
 
-    bottoms, tops: any number. The tops' shapes may change with each forward.
+    bottoms, tops: any number. The tops' shapes may change with each forward; a top with the name of
+    a bottom is the same Blob.
     Source: Caffe's PythonLayer. Raises CaffeError if module or class cannot be found, and whatever
     the user's own code raises.
     """
@@ -47,7 +48,8 @@ class Python(Layer):
         self.user.param_str = self.layer_param.python_param.param_str
         self.user.phase, self.user.name = self.phase, self.name
         self._bottom = [Blob(shape) for shape in bottom_shapes]
-        self._top = [Blob() for _ in self.layer_param.top]
+        in_place = dict(zip(self.layer_param.bottom, self._bottom, strict=True))
+        self._top = [in_place.get(name) or Blob() for name in self.layer_param.top]
         self.user.setup(self._bottom, self._top)
         self.blobs = self.user.blobs
 

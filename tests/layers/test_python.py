@@ -54,6 +54,16 @@ class Positive(caffe.Layer):
         bottom[0].diff[bottom[0].data > 0] = top[0].diff
 
 
+class CutInPlace(caffe.Layer):
+    """x becomes 0 where it is negative; forward and backward write where they read."""
+
+    def forward(self, bottom, top):
+        top[0].data[...] *= bottom[0].data > 0
+
+    def backward(self, top, propagate_down, bottom):
+        bottom[0].diff[...] *= top[0].data > 0
+
+
 class Fails(Times):
     """Raises in the method that param_str names."""
 
@@ -76,7 +86,9 @@ class Fails(Times):
 @pytest.fixture(autouse=True)
 def _user_module(monkeypatch):
     module = types.ModuleType("user_layers")
-    module.Times, module.Positive, module.Fails, module.number = Times, Positive, Fails, 3
+    for cls in (Times, Positive, CutInPlace, Fails):
+        setattr(module, cls.__name__, cls)
+    module.number = 3
     monkeypatch.setitem(sys.modules, "user_layers", module)
 
 
@@ -89,6 +101,20 @@ def test_forward_backward_and_parameters(tmp_path):
     net.backward(y=np.full((2, 3, 4), 3, np.float32))
     np.testing.assert_allclose(net.blobs["x"].diff, 30)
     np.testing.assert_allclose(net.params["l"][0].diff, [6 * x.sum()], rtol=1e-5)
+
+
+def test_in_place(tmp_path):
+    middle = 'layer{name:"p" type:"Power" bottom:"x" top:"y" power_param{scale:3}}'
+    tail = 'layer{name:"q" type:"Power" bottom:"y" top:"z" power_param{scale:5}}'
+    layer = TEXT.removeprefix(HEAD).replace('bottom:"x"', 'bottom:"y"') % ("CutInPlace", "")
+    net = net_from_text(tmp_path, HEAD + middle + layer + tail)
+    for seed in (0, 1):
+        x = np.random.default_rng(seed).standard_normal((2, 3, 4)).astype(np.float32)
+        net.blobs["x"].data[...] = x
+        out = net.forward()["z"]
+        np.testing.assert_allclose(out, 15 * np.maximum(x, 0), rtol=1e-6)
+        net.backward(z=np.ones((2, 3, 4)))
+        np.testing.assert_allclose(net.blobs["x"].diff, 15 * (x > 0))
 
 
 def test_parameter_gradients_add_up_until_cleared(tmp_path):
