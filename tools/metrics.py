@@ -11,10 +11,23 @@ Conventions that papers leave open, and what is done here:
   * A class without a positive image has no recall. It is left out of the mAP and of F1-C, and
     the number of classes that were counted is reported. Its false alarms still count in F1-O.
   * A class that is never predicted has precision 0, hence F1 0.
+
+`CONVENTIONS` are the rules of three papers, as we read them in the papers and in the programs
+that their authors published; we have not compared our numbers with those programs' output.
+
+    name    label if   Top-3                 F1-C                  AP
+    srn     p >= 0.5   3 highest, p >= 0.5   mean of class F1      VOC2012: precision envelope
+    mlgcn   p >= 0.5   3 highest, p >= 0.5   2 CP CR / (CP + CR)   mean precision at positives
+    asl     p >  0.8   3 highest, p >  0.8   mean of class F1      mean precision at positives
+
+srn: Zhu et al., CVPR 2017; mlgcn: Chen et al., CVPR 2019; asl: Ridnik et al., ICCV 2021, whose
+program has no Top-3: ours applies its threshold. All three keep what is said above of ties and of
+classes without positives, where those programs depend on the order of the images or count a zero.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,6 +46,7 @@ class Conventions:
     ap: str = "voc2012"
     top_rule: str = "threshold"
     f1c: str = "mean"
+    strict: bool = False
 
     def __post_init__(self):
         for name, known in (("ap", AP_RULES), ("top_rule", TOP_RULES), ("f1c", F1C_RULES)):
@@ -43,12 +57,13 @@ class Conventions:
 
     def describe(self) -> list[str]:
         """One short phrase per convention, for the lines under a table."""
+        sign = ">" if self.strict else ">="
         interpolated = {
             "voc2012": "interpolated as in VOC2012 (area under the precision envelope)",
             "plain": "not interpolated (sum of recall step times precision)",
         }
         top = {
-            "threshold": f"the three highest labels that also have p >= {self.threshold:g}",
+            "threshold": f"the three highest labels that also have p {sign} {self.threshold:g}",
             "always": "the three highest labels, whatever their p",
         }
         f1c = {
@@ -57,11 +72,18 @@ class Conventions:
         }
         return [
             f"mAP: mean of the classes' AP, {interpolated[self.ap]}",
-            f"All: labels with p >= {self.threshold:g}",
+            f"All: labels with p {sign} {self.threshold:g}",
             f"Top-3: {top[self.top_rule]}",
             f"F1-C: {f1c[self.f1c]}; a class that is never predicted has precision 0",
             "F1-O: precision and recall pooled over all labels of all images",
         ]
+
+
+CONVENTIONS = {
+    "srn": Conventions(),
+    "mlgcn": Conventions(ap="plain", f1c="ratio"),
+    "asl": Conventions(threshold=0.8, ap="plain", strict=True),
+}
 
 
 def check_pair(scores: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -118,18 +140,18 @@ def class_average_precisions(
     return np.array([average_precision(scores[:, k], labels[:, k], rule) for k in columns])
 
 
-def predict_all(scores: np.ndarray, threshold: float = 0.5) -> np.ndarray:
-    """The labels with p >= threshold, (N,K) bool."""
-    return np.asarray(scores) >= threshold
-
-
-def predict_top(scores: np.ndarray, count: int = 3, threshold: float | None = 0.5) -> np.ndarray:
-    """The `count` highest labels of each image, (N,K) bool; with a threshold only those >= it."""
+def predict_all(scores: np.ndarray, threshold: float = 0.5, strict: bool = False) -> np.ndarray:
+    """The labels with p >= threshold, or p > threshold if strict; (N,K) bool."""
     scores = np.asarray(scores)
-    highest = np.argsort(-scores, axis=1, kind="stable")[:, :count]
-    predicted = np.zeros(scores.shape, bool)
+    return scores > threshold if strict else scores >= threshold
+
+
+def predict_top(scores: np.ndarray, count: int = 3) -> np.ndarray:
+    """The `count` highest labels of each image, whatever their p; (N,K) bool."""
+    highest = np.argsort(-np.asarray(scores), axis=1, kind="stable")[:, :count]
+    predicted = np.zeros(np.shape(scores), bool)
     np.put_along_axis(predicted, highest, True, axis=1)
-    return predicted if threshold is None else predicted & (scores >= threshold)
+    return predicted
 
 
 def divide(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
@@ -170,9 +192,10 @@ def evaluate(
     scores, labels = check_pair(scores, labels)
     precisions = class_average_precisions(scores, labels, rules.ap)
     known = precisions[~np.isnan(precisions)]
-    everything = predict_all(scores, rules.threshold)
-    limit = rules.threshold if rules.top_rule == "threshold" else None
-    top = predict_top(scores, 3, limit)
+    everything = predict_all(scores, rules.threshold, rules.strict)
+    top = predict_top(scores)
+    if rules.top_rule == "threshold":
+        top &= everything
     values = (
         known.mean() if len(known) else float("nan"),
         f1_of_classes(everything, labels, rules.f1c),
@@ -186,3 +209,61 @@ def evaluate(
 def counted_classes(labels: np.ndarray) -> int:
     """How many classes have a positive image, so how many enter mAP and F1-C."""
     return int(np.asarray(labels).any(axis=0).sum())
+
+
+class RankedClass:
+    """One class's images by falling score, for the AP of many resamples of the images.
+
+    scores (N,), labels (N,) bool with at least one positive. Only the places where a positive's
+    score ends can raise recall, so a resample is looked at there alone.
+    """
+
+    def __init__(self, scores: np.ndarray, labels: np.ndarray) -> None:
+        self.order = np.argsort(-scores, kind="stable")
+        ranked = scores[self.order]
+        last_of_tie = np.append(np.flatnonzero(np.diff(ranked)), len(ranked) - 1)
+        tie_of = np.repeat(np.arange(len(last_of_tie)), np.diff(last_of_tie, prepend=-1))
+        self.positives = np.flatnonzero(labels[self.order])
+        ties, self.first = np.unique(tie_of[self.positives], return_index=True)
+        self.ends = last_of_tie[ties]
+
+    def average_precision(self, counts: np.ndarray, rule: str) -> float:
+        """AP where image n occurs counts[n] times, counts (N,); nan without a positive."""
+        ranked = counts[self.order]
+        gained = np.add.reduceat(ranked[self.positives], self.first)
+        hits, seen = np.cumsum(gained), np.cumsum(ranked)[self.ends]
+        if not hits[-1]:
+            return float("nan")
+        precision = divide(hits, seen)
+        if rule == "voc2012":
+            precision = np.maximum.accumulate(precision[::-1])[::-1]
+        return float((gained * precision).sum() / hits[-1])
+
+
+def bootstrap(
+    scores: np.ndarray, labels: np.ndarray, rule: str, samples: int, seed: int = 0
+) -> np.ndarray:
+    """mAP in percent of `samples` resamples of the images with replacement; (samples,).
+
+    A class that a resample has no positive of is left out of its mean. The same seed and number
+    of images give the same resamples, so that two nets' values are paired.
+    """
+    scores, labels = check_pair(scores, labels)
+    classes = [RankedClass(scores[:, k], labels[:, k]) for k in np.flatnonzero(labels.any(axis=0))]
+    random, count = np.random.default_rng(seed), len(scores)
+    values = np.full(samples, np.nan)
+    for sample in range(samples):
+        counts = np.bincount(random.integers(count, size=count), minlength=count)
+        precisions = np.array([c.average_precision(counts, rule) for c in classes])
+        if not np.isnan(precisions).all():
+            values[sample] = 100 * np.nanmean(precisions)
+    return values
+
+
+def interval(values: Iterable[float], level: float = 0.95) -> tuple[float, float]:
+    """The percentile interval of bootstrap values, nan left out; (nan, nan) without values."""
+    known = np.array([value for value in values if not np.isnan(value)])
+    if not len(known):
+        return float("nan"), float("nan")
+    low, high = np.quantile(known, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)

@@ -139,7 +139,7 @@ def choose_examples(without: np.ndarray, with_: np.ndarray, count: int) -> list[
 
     without, with_ (N,K): scores; nothing is said about who is right, so both kinds appear.
     """
-    unlike = metrics.predict_top(without, 3, None) != metrics.predict_top(with_, 3, None)
+    unlike = metrics.predict_top(without) != metrics.predict_top(with_)
     differ = np.flatnonzero(unlike.any(axis=1))
     if not len(differ):
         return []

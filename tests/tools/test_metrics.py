@@ -75,17 +75,62 @@ def test_classes_without_positives_are_left_out():
 
 def test_top_three_and_its_ties():
     scores = np.array([[0.9, 0.4, 0.7, 0.6, 0.8], [0.5, 0.5, 0.5, 0.5, 0.1]])
-    always = metrics.predict_top(scores, 3, None)
+    always = metrics.predict_top(scores)
     assert always.tolist() == [[True, False, True, False, True], [True, True, True, False, False]]
-    both = metrics.predict_top(scores, 3, 0.75)
-    assert both.tolist() == [[True, False, False, False, True], [False] * 5]
-    assert metrics.predict_top(scores, 9, None).all(), "fewer classes than places: all of them"
+    assert metrics.predict_top(scores, 9).all(), "fewer classes than places: all of them"
+
+
+def test_the_top_three_may_have_to_reach_the_threshold():
+    scores = np.array([[0.9, 0.4, 0.7, 0.6, 0.8], [0.5, 0.5, 0.5, 0.5, 0.1]])
+    labels = np.array([[1, 0, 1, 0, 0], [1, 0, 0, 1, 1]])
+    rules = metrics.Conventions(threshold=0.75)  # puts out classes 0 and 4 of the first image
+    assert metrics.evaluate(scores, labels, rules)["Top-3 F1-O"] == pytest.approx(200 / (2 + 5))
+    rules = metrics.Conventions(threshold=0.75, top_rule="always")
+    assert metrics.evaluate(scores, labels, rules)["Top-3 F1-O"] == pytest.approx(600 / (6 + 5))
 
 
 def test_threshold_is_inclusive_in_single_precision():
     assert metrics.predict_all(np.array([[0.5, 0.49999997]], np.float32)).tolist() == [
         [True, False]
     ]
+
+
+def test_a_strict_threshold_leaves_out_what_is_equal():
+    scores = np.array([[0.75, 0.7500001, 0.1]])
+    assert metrics.predict_all(scores, 0.75, strict=True).tolist() == [[False, True, False]]
+    labels = np.array([[1, 1, 0]])
+    row = metrics.evaluate(scores, labels, metrics.Conventions(threshold=0.75, strict=True))
+    assert row["All F1-O"] == row["Top-3 F1-O"] == pytest.approx(200 / 3)
+
+
+# name -> threshold as the function that decides, F1-C as a ratio of means, AP with an envelope
+NAMED = {
+    "srn": (lambda p: p >= 0.5, False, True),
+    "mlgcn": (lambda p: p >= 0.5, True, False),
+    "asl": (lambda p: p > 0.8, False, False),
+}
+
+
+@pytest.mark.parametrize("name", sorted(NAMED))
+def test_named_conventions_against_scikit_learn(name):
+    decide, ratio, envelope = NAMED[name]
+    scores, labels = ragged_sample(83, 8, 11)
+    assert labels.any(axis=0).all(), "scikit-learn counts classes without positives"
+    row = metrics.evaluate(scores, labels, metrics.CONVENTIONS[name])
+    top = scores >= np.sort(scores, axis=1)[:, [-3]]
+    untied = top.sum(axis=1) == 3  # among equal scores the choice is ours, see above
+    for column, said, rows in (("All", decide(scores), slice(None)),
+                               ("Top-3", decide(scores) & top, untied)):  # fmt: skip
+        found = metrics.evaluate(scores[rows], labels[rows], metrics.CONVENTIONS[name])
+        said, truth = said[rows], labels[rows]
+        macro = {"average": "macro", "zero_division": 0}
+        cp, cr = (f(truth, said, **macro) for f in (sk.precision_score, sk.recall_score))
+        f1c = 2 * cp * cr / (cp + cr) if ratio else sk.f1_score(truth, said, **macro)
+        assert found[f"{column} F1-C"] == pytest.approx(100 * f1c)
+        f1o = sk.f1_score(truth, said, average="micro", zero_division=0)
+        assert found[f"{column} F1-O"] == pytest.approx(100 * f1o)
+    aps = [brute_average_precision(scores[:, k], labels[:, k], envelope) for k in range(8)]
+    assert row["mAP"] == pytest.approx(100 * np.mean(aps))
 
 
 def test_f1_by_hand():
@@ -103,7 +148,7 @@ def test_f1_against_scikit_learn(seed):
     scores, labels = ragged_sample(53, 6, seed)
     assert labels.any(axis=0).all(), "scikit-learn counts classes without positives"
     row = metrics.evaluate(scores, labels, metrics.Conventions(threshold=0.6, top_rule="always"))
-    for name, said in (("All", scores >= 0.6), ("Top-3", metrics.predict_top(scores, 3, None))):
+    for name, said in (("All", scores >= 0.6), ("Top-3", metrics.predict_top(scores))):
         for column, average in (("F1-C", "macro"), ("F1-O", "micro")):
             value = sk.f1_score(labels, said, average=average, zero_division=0)
             assert row[f"{name} {column}"] == pytest.approx(100 * value)
@@ -157,3 +202,51 @@ def test_every_convention_is_described():
     lines = "\n".join(metrics.Conventions(0.3, "plain", "always", "ratio").describe())
     for words in ("not interpolated", "p >= 0.3", "whatever their p", "2 CP CR", "pooled"):
         assert words in lines
+
+
+@pytest.mark.parametrize("rule", metrics.AP_RULES)
+@pytest.mark.parametrize("seed", range(3))
+def test_average_precision_of_a_resample_is_that_of_repeated_images(rule, seed):
+    scores, labels = ragged_sample(31, 1, seed)
+    scores, labels = scores[:, 0], labels[:, 0].astype(bool)
+    ranked = metrics.RankedClass(scores, labels)
+    random = np.random.default_rng(seed)
+    for counts in (np.ones(31, int), *random.integers(0, 4, (9, 31))):
+        repeated = np.repeat(scores, counts), np.repeat(labels, counts)
+        expected = metrics.average_precision(*repeated, rule)
+        assert ranked.average_precision(counts, rule) == pytest.approx(expected, abs=1e-12)
+    assert np.isnan(ranked.average_precision(1 - labels.astype(int), rule)), "no positive is left"
+
+
+def test_the_bootstrap_draws_whole_images_and_leaves_lost_classes_out():
+    scores, labels = ragged_sample(17, 5, 6, empty=[2])
+    labels[:, 4] = np.arange(17) == 3  # a third of the resamples are without its only positive
+    values = metrics.bootstrap(scores, labels, "plain", 7, seed=5)
+    random = np.random.default_rng(5)
+    for value in values:
+        drawn = random.integers(17, size=17)
+        kept = metrics.class_average_precisions(scores[drawn], labels[drawn], "plain")
+        assert value == pytest.approx(100 * np.nanmean(kept))
+    assert len(set(values)) == 7
+    np.testing.assert_array_equal(values[:4], metrics.bootstrap(scores, labels, "plain", 4, seed=5))
+
+
+def test_the_interval_is_about_as_wide_as_repeating_the_test():
+    random = np.random.default_rng(1)
+
+    def draw(images):
+        labels = random.random((images, 2)) < 0.3
+        return labels + random.normal(0, 0.8, (images, 2)), labels
+
+    repeated = [metrics.evaluate(*draw(400))["mAP"] for _ in range(300)]
+    low, high = metrics.interval(metrics.bootstrap(*draw(400), "voc2012", 300))
+    assert (high - low) / np.subtract(*np.quantile(repeated, [0.975, 0.025])) == pytest.approx(
+        1, abs=0.3
+    )
+
+
+def test_interval_by_hand():
+    assert metrics.interval([*range(41), float("nan")]) == pytest.approx((1, 39))
+    assert np.isnan(metrics.interval([float("nan")])).all()
+    values = metrics.bootstrap(np.zeros((3, 2)), np.zeros((3, 2)), "plain", 4)
+    assert np.isnan(values).all(), "no class has positives"
