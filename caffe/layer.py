@@ -60,6 +60,7 @@ class Layer:
         self.layer_param = layer_param
         self.phase = phase
         self.blobs: list[Blob] = []
+        self.made_by = ""  # the type of the layer that makes the first bottom
         self._device = torch.device("cpu")
         self._low: torch.dtype | None = None
         for kind, names, allowed in (

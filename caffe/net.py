@@ -120,6 +120,8 @@ class Net:
             count = len(layer_param.propagate_down)
             layer.fail(f"expected one propagate_down per bottom, got {count}")
         index = len(self._layers)
+        if layer_param.bottom:
+            layer.made_by = self._layers[self._made[layer_param.bottom[0]].layer].type
         shapes = [self._blobs[name].shape for name in layer_param.bottom]
         with layer.naming(shapes):
             layer.setup(*shapes)

@@ -83,7 +83,7 @@ def test_arrays_must_have_as_many_items_as_the_blob(net, array):
 
 
 def test_looking_at_parameters_between_the_passes_changes_no_gradient(tmp_path):
-    """Their tensor may be another one from then on: on a GPU, or where its layout is not numpy's."""
+    """From then on their tensor may be another one: on a GPU, and in another memory format."""
     text = MLP.replace("dim: 2 dim: 3", "dim: 2 dim: 3 dim: 1 dim: 1").replace(
         'name: "fc1" type: "InnerProduct"',
         'name: "fc1" type: "Convolution" convolution_param { kernel_size: 1 num_output: 5 }',

@@ -8,6 +8,7 @@ from caffe.registry import register
 
 # Layers whose backward pass does not read their own output, which may therefore be overwritten.
 _FORGETFUL = ("ConvolutionBackward0", "AddmmBackward0")
+_COMPUTING = ("Convolution", "Deconvolution", "InnerProduct")  # into memory of their own
 
 
 @register("ReLU")
@@ -28,5 +29,8 @@ class ReLU(Layer):
         return relu(x, inplace=self._may_overwrite(x))
 
     def _may_overwrite(self, x: torch.Tensor) -> bool:
-        in_place = list(self.layer_param.top) == list(self.layer_param.bottom)
-        return in_place and x.grad_fn is not None and x.grad_fn.name() in _FORGETFUL
+        if list(self.layer_param.top) != list(self.layer_param.bottom):
+            return False
+        if x.requires_grad:
+            return x.grad_fn is not None and x.grad_fn.name() in _FORGETFUL
+        return self.made_by in _COMPUTING

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+import caffe
 from tests.layer_checks import check_gradient, make_layer, net_from_text, replay_golden
 
 CPU = torch.device("cpu")
@@ -42,3 +43,45 @@ def test_in_place(tmp_path):
     np.testing.assert_array_equal(net.blobs["h"].data, 9)
     net.backward(h=np.ones((2, 3), np.float32))
     np.testing.assert_array_equal(net.blobs["x"].diff, 6)
+
+
+SHARED = """
+layer { name: "in" type: "Input" top: "x" input_param { shape { dim: 2 dim: 3 } } }
+layer { name: "fc" type: "InnerProduct" bottom: "x" top: "fc"
+  inner_product_param { num_output: 5 weight_filler { type: "gaussian" } } }
+layer { name: "%s" type: "%s" bottom: "fc" top: "h" %s }
+layer { name: "l" type: "ReLU" bottom: "h" top: "h" }
+layer { name: "other" type: "Power" bottom: "fc" top: "other" }
+"""
+
+
+@pytest.mark.parametrize(
+    ("kind", "more"), [("Split", ""), ("Dropout", ""), ("Reshape", "reshape_param{shape{dim:10}}")]
+)
+@pytest.mark.parametrize("gradients", [True, False])
+def test_in_place_leaves_other_readers_of_the_numbers_alone(tmp_path, kind, more, gradients):
+    net = net_from_text(tmp_path, SHARED % (kind, kind, more), caffe.TEST)
+    net.blobs["x"].data[...] = np.random.default_rng(1).standard_normal((2, 3))
+    with torch.set_grad_enabled(gradients):
+        net.forward()
+    fc = net.blobs["x"].data @ net.params["fc"][0].data.T
+    assert (fc < 0).any()
+    np.testing.assert_allclose(net.blobs["other"].data, fc, rtol=1e-5)
+    np.testing.assert_allclose(net.blobs["h"].data.ravel(), np.maximum(fc, 0).ravel(), rtol=1e-5)
+
+
+def test_without_gradients_it_takes_no_memory_of_its_own(tmp_path):
+    text = SHARED.replace('bottom: "fc" top: "other"', 'bottom: "x" top: "other"')
+    net = net_from_text(
+        tmp_path, text.replace('name: "%s" type: "%s"', 'name: "s" type: "TanH"') % ""
+    )
+    assert net._layers[3].made_by == "TanH"
+    direct = (
+        SHARED.split('layer { name: "%s"')[0] + 'layer{name:"l" type:"ReLU" bottom:"fc" top:"fc"}'
+    )
+    net = net_from_text(tmp_path, direct)
+    with torch.no_grad():
+        net.forward(end="fc")
+        before = net.blobs["fc"].tensor().data_ptr()
+        net.forward(start="l")
+    assert net.blobs["fc"].tensor().data_ptr() == before
