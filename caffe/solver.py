@@ -110,6 +110,10 @@ class Solver:
                 self._iter or self.param.test_initialization
             ):
                 self._test_all()
+                if parallel.from_root(self.signals.stop):
+                    self.signals.take()
+                    self.stopped = True
+                    return
             self._train()
             self._iter += 1
             asked = Effect(parallel.from_root(self.signals.take()))

@@ -60,6 +60,7 @@ def test_a_stop_ends_a_test_too(tmp_path, caplog):
     solver.test_nets[0].after_forward(lambda layer: solver.signals.stop or _send(signal.SIGINT))
     solver.solve()
     assert solver.stopped
+    assert solver.iter == 0  # without another iteration, as Caffe
     assert "Test interrupted." in caplog.messages
     assert not any("Test net output" in message for message in caplog.messages)
 
