@@ -56,7 +56,7 @@ class Conventions:
                 )
 
     def describe(self) -> list[str]:
-        """One short phrase per convention, for the lines under a table."""
+        """One short phrase per convention, for the lines under a table; first their name."""
         sign = ">" if self.strict else ">="
         interpolated = {
             "voc2012": "interpolated as in VOC2012 (area under the precision envelope)",
@@ -70,7 +70,9 @@ class Conventions:
             "mean": "mean of the classes' F1",
             "ratio": "2 CP CR / (CP + CR) of the mean precision and the mean recall",
         }
+        known = [f"Conventions: {name}" for name, rules in CONVENTIONS.items() if rules == self]
         return [
+            *known,
             f"mAP: mean of the classes' AP, {interpolated[self.ap]}",
             f"All: labels with p {sign} {self.threshold:g}",
             f"Top-3: {top[self.top_rule]}",

@@ -1,9 +1,11 @@
 """What a net says about every image of a prepared set, kept next to its weights.
 
-The net is a test prototxt with a ProposalData layer (data, label, and for the teacher rois and
-roi_mask) and a blob `p` (N,K) of probabilities. Beside `x.caffemodel` lie afterwards
+The net is a test prototxt (see feeding.py) with a blob `p` (N,K) of probabilities. Beside
+`x.caffemodel` lie afterwards
     x.predictions.npy   (images, K) float32, rows in the order of the set
     x.predictions.json  what they came from; another net, weights or set makes them anew
+and for a test in several views x.<scales, mirror, crops>.predictions.npy. From these two files and
+the set's labels `saved` reads everything that a metric needs, without a net.
 """
 
 from __future__ import annotations
@@ -12,93 +14,28 @@ import hashlib
 import io
 import json
 import pathlib
-import tempfile
-from collections.abc import Iterator
 
 import numpy as np
 from errors import UserError
+from feeding import Feed, ViewPlan, read_net
 from files import write_atomically
-from google.protobuf import text_format
-from run_files import read_prototxt
-from tqdm import tqdm
 
-import caffe
-from caffe.proto import caffe_pb2
 from python_layers.prepared_set import PreparedSet
 
 
-def data_layer(net: caffe_pb2.NetParameter, model: pathlib.Path) -> caffe_pb2.LayerParameter:
-    """The net's ProposalData layer; UserError if it has none."""
-    for layer in net.layer:
-        if layer.type == "Python" and layer.python_param.layer == "ProposalData":
-            return layer
-    raise UserError(f"{model}: no Python layer ProposalData, so nothing to evaluate it on")
+def run_net(feed: Feed, title: str) -> np.ndarray:
+    """p of every image of the set, (N,K) float32, the mean over the views.
 
-
-def read_net(
-    model: pathlib.Path, folder: str | None = None, batch_size: int | None = None
-) -> tuple[caffe_pb2.NetParameter, dict]:
-    """The test net on another set or with another batch size, and its data layer's options.
-
-    UserError if the net cannot be read or its data layer names no set.
+    UserError if the net has no blob p or another number of classes.
     """
-    net = read_prototxt(model, caffe_pb2.NetParameter())
-    layer = data_layer(net, model)
-    try:
-        options = dict(json.loads(layer.python_param.param_str))
-    except (ValueError, TypeError):
-        raise UserError(
-            f"{model}: layer {layer.name}: param_str: expected a JSON object, "
-            f"got {layer.python_param.param_str!r}"
-        ) from None
-    options.update({"source": folder} if folder else {})
-    options.update({} if batch_size is None else {"batch_size": batch_size})
-    if not isinstance(options.get("source"), str):
-        raise UserError(
-            f"{model}: layer {layer.name}: param_str: source: expected the folder of a prepared "
-            f"set, got {options.get('source')!r}"
-        )
-    layer.python_param.param_str = json.dumps(options)
-    return net, options
-
-
-def start_net(net: caffe_pb2.NetParameter, weights: pathlib.Path) -> caffe.Net:
-    """The net in test phase with its weights."""
-    with tempfile.NamedTemporaryFile("w", suffix=".prototxt") as file:
-        file.write(text_format.MessageToString(net))
-        file.flush()
-        return caffe.Net(file.name, str(weights), caffe.TEST)
-
-
-def batches(net: caffe.Net, count: int, title: str) -> Iterator[tuple[int, int]]:
-    """Run the net until `count` images have passed; yields (first, size) of each mini-batch.
-
-    The data layer starts again behind the last image: the last batch is cut to what counts.
-    """
-    size = net.blobs["p"].data.shape[0]
-    for first in tqdm(range(0, count, size), desc=title, unit="batch", leave=False):
-        net.forward()
-        yield first, min(size, count - first)
-
-
-def run_net(net: caffe.Net, labels: np.ndarray, title: str) -> np.ndarray:
-    """p of every image of the set, (N,K) float32; labels (N,K) in the order of the set.
-
-    UserError if the net has no blob p, another number of classes, or another order of images.
-    """
-    if "p" not in net.blobs or net.blobs["p"].data.shape[1:] != labels.shape[1:]:
+    net, shape = feed.net, feed.set.labels.shape
+    if "p" not in net.blobs or net.blobs["p"].data.shape[1:] != shape[1:]:
         found = net.blobs["p"].data.shape if "p" in net.blobs else "no blob p"
-        raise UserError(f'net "{net.name}": expected p (N,{labels.shape[1]}), got {found}')
-    scores = np.empty(labels.shape, np.float32)
-    for first, size in batches(net, len(labels), title):
-        rows = slice(first, first + size)
-        if not np.array_equal(net.blobs["label"].data[:size], labels[rows]):
-            raise UserError(
-                f'net "{net.name}": the labels of images {first + 1} to {first + size} are not '
-                "the set's; a test net must not shuffle its images"
-            )
-        scores[rows] = net.blobs["p"].data[:size]
-    return scores
+        raise UserError(f'net "{net.name}": expected p (N,{shape[1]}), got {found}')
+    scores = np.zeros(shape)
+    for images, _ in feed.forward(title):
+        scores[images] += net.blobs["p"].data
+    return (scores / len(feed.views)).astype(np.float32)
 
 
 def digest(*paths: pathlib.Path) -> str:
@@ -110,7 +47,9 @@ def digest(*paths: pathlib.Path) -> str:
     return total.hexdigest()
 
 
-def origin_of(model: pathlib.Path, weights: pathlib.Path, images: PreparedSet) -> dict:
+def origin_of(
+    model: pathlib.Path, weights: pathlib.Path, images: PreparedSet, view_plan: ViewPlan
+) -> dict:
     """What predictions depend on, for the note beside them."""
     parts = ("set.json", "images.txt", "labels.arr", "proposals.arr")
     return {
@@ -119,7 +58,9 @@ def origin_of(model: pathlib.Path, weights: pathlib.Path, images: PreparedSet) -
         "net": model.as_posix(),
         "net_sha256": digest(model),
         "set": images.folder.as_posix(),
+        "images_sha256": images.images_sha256,
         "set_sha256": digest(*(images.folder / part for part in parts)),
+        "views": view_plan.tag(),
     }
 
 
@@ -151,19 +92,45 @@ def predictions(
     folder: str | None = None,
     batch_size: int | None = None,
     title: str = "",
+    view_plan: ViewPlan | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """(scores (N,K) float32, labels (N,K) uint8) of a test net on its set, or on `folder`.
 
     Runs the net unless its predictions lie beside the weights. Raises UserError, DataError or
     CaffeError naming the file for a missing or unfit net, set or weights.
     """
+    view_plan = view_plan or ViewPlan()
     if not weights.is_file():
         raise UserError(f"{weights}: no such weights file")
-    param, options = read_net(model, folder, batch_size)
-    images = PreparedSet(options["source"])
-    path, origin = weights.with_suffix(".predictions.npy"), origin_of(model, weights, images)
+    images = PreparedSet(read_net(model, folder)[1]["source"])
+    tag = view_plan.tag()
+    path = weights.with_suffix(f".{tag}.predictions.npy" if tag else ".predictions.npy")
+    origin = origin_of(model, weights, images, view_plan)
     scores = kept(path, origin)
     if scores is None or scores.shape != images.labels.shape:
-        scores = run_net(start_net(param, weights), images.labels, title)
+        scores = run_net(Feed(model, weights, folder, batch_size, view_plan), title)
         keep(path, scores, origin)
+    return scores, images.labels
+
+
+def saved(path: pathlib.Path, folder: str | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """(scores, labels) of kept predictions, without their net and weights.
+
+    The labels are those of `folder`, or of the set that the note beside the predictions names.
+    UserError if either is missing, or if they are not of this set's images.
+    """
+    note = path.with_suffix(".json")
+    try:
+        scores = np.load(path, allow_pickle=False)
+        origin = json.loads(note.read_text(encoding="utf-8"))
+        folder = folder or origin["set"]
+    except OSError as error:
+        raise UserError(f"{error.filename}: cannot read: {error.strerror}") from None
+    except (ValueError, KeyError, TypeError):
+        raise UserError(
+            f"{path}: expected predictions and {note.name} beside them, as test_cls.py keeps them"
+        ) from None
+    images = PreparedSet(folder)
+    if origin.get("images_sha256") != images.images_sha256 or scores.shape != images.labels.shape:
+        raise UserError(f"{path}: made for other images or classes than those of {images.folder}")
     return scores, images.labels

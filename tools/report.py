@@ -25,12 +25,11 @@ import numpy as np
 import table
 import test_cls
 from errors import USER_ERRORS, UserError
+from feeding import Feed, read_net
 from files import write_atomically
 from hardware import hardware
 from options import natural
-from predictions import batches, predictions, read_net, start_net
 
-import caffe
 from python_layers.prepared_set import PreparedSet
 
 STAGE_TITLES = {
@@ -189,15 +188,14 @@ def picture_of(image: np.ndarray) -> tuple[str, int, int]:
     return figures.data_uri(content, "image/jpeg"), image.shape[1], image.shape[0]
 
 
-def teacher_boxes(net: caffe.Net, wanted: Sequence[int], names: list[str]) -> dict[int, list[dict]]:
+def teacher_boxes(feed: Feed, wanted: Sequence[int]) -> dict[int, list[dict]]:
     """Image number -> its best proposals, as `best_boxes` gives them; runs the net."""
     found = {}
-    for first, size in batches(net, max(wanted) + 1, "proposals of the teacher"):
-        mask, side = net.blobs["roi_mask"].data, net.blobs["data"].data.shape[2]
-        rois, s = (net.blobs[name].data.reshape(*mask.shape, -1) for name in ("rois", "S"))
-        for image in set(wanted) & set(range(first, first + size)):
-            n = image - first
-            found[image] = best_boxes(rois[n], s[n], mask[n], side, names)
+    for images, view in feed.forward("proposals of the teacher", wanted):
+        mask = feed.net.blobs["roi_mask"].data
+        rois, s = (feed.net.blobs[name].data.reshape(*mask.shape, -1) for name in ("rois", "S"))
+        for n, image in enumerate(images):
+            found[image] = best_boxes(rois[n], s[n], mask[n], view.side, feed.set.classes)
     return found
 
 
@@ -280,6 +278,7 @@ def context_of(result: dict, **parts: object) -> dict:
         "headline": headline(result),
         "table": result,
         "cell": table.cell,
+        "headings": table.headings(result),
         "lines": table.display_lines(result),
         "difference_lines": table.difference_lines(result),
         "notes": table.notes(result),
@@ -315,10 +314,9 @@ def make_examples(
     if not wanted:
         return []
     teacher = rows[table.TEACHER]
-    param, data = read_net(teacher.model, options.folder, options.batch_size)
-    images = PreparedSet(data["source"])
-    boxes = teacher_boxes(start_net(param, teacher.weights), wanted, images.classes)
-    return [example(images, index, boxes[index], students) for index in wanted]
+    feed = Feed(teacher.model, teacher.weights, options.folder, options.batch_size)
+    boxes = teacher_boxes(feed, wanted)
+    return [example(feed.set, index, boxes[index], students) for index in wanted]
 
 
 def run(options: argparse.Namespace) -> pathlib.Path:
@@ -326,17 +324,13 @@ def run(options: argparse.Namespace) -> pathlib.Path:
     test_cls.set_device(options.gpu)
     runs = pathlib.Path(options.runs or f"out/{options.dataset}")
     models = pathlib.Path("models", options.dataset)
-    candidates = test_cls.find_candidates(runs, models)
-    rules = test_cls.conventions(options)
+    candidates = test_cls.find_candidates(runs, models, options.folder)
+    rules, view_plan = test_cls.conventions(options), test_cls.view_plan_of(options)
     logs = read_logs(runs)
-    found = {}
-    for c in candidates:
-        scores, labels = predictions(
-            c.model, c.weights, options.folder, options.batch_size, f"{c.row} seed {c.seed}"
-        )
-        found[c.row, c.seed] = scores
-    evaluated = [test_cls.evaluate_run(c, found[c.row, c.seed], labels, rules) for c in candidates]
-    result = table.build_table(options.dataset, evaluated, rules)
+    evaluated, found, labels = test_cls.evaluate_all(
+        candidates, rules, options.batch_size, view_plan, options.bootstrap
+    )
+    result = table.build_table(options.dataset, evaluated, rules, view_plan.describe())
     own = runs / f"seed{candidates[0].seed}" / "student" / "train.prototxt"
     trained = PreparedSet(source_of(own, models / "student" / "train.prototxt"))
     context = context_of(

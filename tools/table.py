@@ -1,8 +1,8 @@
 """The results table: runs -> rows with mean and deviation, differences, the paper's numbers.
 
 Nothing here runs a net. `Run` is one evaluated snapshot; `build_table` turns a list of them into a
-plain dictionary, which is what the JSON file holds and what the terminal, the CSV file and the
-HTML report show.
+plain dictionary, which is what the JSON file holds and what the terminal, Markdown, LaTeX, the CSV
+file and the HTML report show.
 """
 
 from __future__ import annotations
@@ -12,17 +12,19 @@ import io
 import json
 import math
 import pathlib
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
-from metrics import COLUMNS, Conventions
+from metrics import COLUMNS, Conventions, interval
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
 STUDENT, TEACHER, DISTILLED = "S-Cls (w/o)", "T-WDet", "S-Cls (w/)"
 GAIN, GAP, SHARE = "w/ - w/o", "T-WDet - w/o", "gap closed (%)"
+INTERVAL = "95%"
 PAPER = pathlib.Path(__file__).with_name("paper_numbers.json")
 
 Values = dict[str, float | None]
@@ -30,7 +32,10 @@ Values = dict[str, float | None]
 
 @dataclass(frozen=True)
 class Run:
-    """One evaluated snapshot: its row, seed, the columns in percent and where they came from."""
+    """One evaluated snapshot: its row, seed, the columns in percent and where they came from.
+
+    resamples: mAP on bootstrap resamples of the images, the same ones for every run.
+    """
 
     row: str
     seed: int
@@ -39,11 +44,22 @@ class Run:
     classes: int
     classes_counted: int
     weights: str
+    resamples: np.ndarray = field(default_factory=lambda: np.empty(0))
 
 
 def finite(value: float | None) -> float | None:
     """The number, or None (JSON's null) for nan."""
     return None if value is None or math.isnan(value) else float(value)
+
+
+def finite_pair(pair: tuple[float, float]) -> list[float] | None:
+    """[low, high] for JSON, or None for a pair of nan."""
+    return None if math.isnan(pair[0]) else list(pair)
+
+
+def mean_resamples(runs: Sequence[Run]) -> np.ndarray:
+    """The row's mAP, the mean over its seeds, on each resample of the images."""
+    return np.mean([run.resamples for run in runs], axis=0)
 
 
 def mean_row(name: str, runs: list[Run]) -> dict:
@@ -55,6 +71,7 @@ def mean_row(name: str, runs: list[Run]) -> dict:
         "source": "ours",
         "mean": {c: finite(v) for c, v in zip(COLUMNS, table.mean(axis=0), strict=True)},
         "std": {c: finite(v) for c, v in zip(COLUMNS, spread, strict=True)},
+        "interval": finite_pair(interval(mean_resamples(runs))),
         "runs": [
             {
                 "seed": run.seed,
@@ -99,12 +116,28 @@ def differences(rows: Mapping[str, Values]) -> list[dict]:
     return found
 
 
-def build_table(dataset: str, runs: Iterable[Run], conventions: Conventions) -> dict:
-    """Everything that is shown: see the keys below; percent, None where there is no number."""
+def add_intervals(found: list[dict], groups: Mapping[str, Sequence[Run]]) -> list[dict]:
+    """Give each difference of two rows the interval of its mAP, from resamples in pairs."""
+    resamples = {name: mean_resamples(runs) for name, runs in groups.items()}
+    for line in found:
+        left = {GAIN: DISTILLED, GAP: TEACHER}.get(line["row"])
+        pairs = resamples[left] - resamples[STUDENT] if left else np.empty(0)
+        line["interval"] = finite_pair(interval(pairs))
+    return found
+
+
+def build_table(
+    dataset: str, runs: Iterable[Run], conventions: Conventions, tested: Sequence[str] = ()
+) -> dict:
+    """Everything that is shown: see the keys below; percent, None where there is no number.
+
+    runs: all of one set of images; tested: further lines about how.
+    """
     groups: dict[str, list[Run]] = {}
     for run in runs:
         groups.setdefault(run.row, []).append(run)
     rows = [mean_row(name, group) for name, group in groups.items()]
+    means = {row["row"]: row["mean"] for row in rows}
     paper = paper_numbers(dataset)
     first = next(iter(groups.values()))[0]
     return {
@@ -113,9 +146,10 @@ def build_table(dataset: str, runs: Iterable[Run], conventions: Conventions) -> 
         "classes": first.classes,
         "classes_counted": first.classes_counted,
         "columns": list(COLUMNS),
-        "conventions": conventions.describe(),
+        "conventions": [*conventions.describe(), *tested],
+        "resamples": len(first.resamples),
         "rows": rows,
-        "differences": differences({row["row"]: row["mean"] for row in rows}),
+        "differences": add_intervals(differences(means), groups),
         "paper": paper,
         "paper_differences": differences(paper["rows"]),
     }
@@ -129,34 +163,65 @@ def cell(mean: float | None, std: float | None = None, digits: int = 1) -> str:
     return text if std is None else f"{text}±{std:.{digits}f}"
 
 
+def interval_cell(line: Mapping) -> list[str]:
+    """`58.1–63.9` for the column behind mAP; empty without an interval."""
+    pair = line.get("interval")
+    return ["–".join(cell(end) for end in pair) if pair else ""]
+
+
+def headings(table: dict) -> list[str]:
+    """The columns' names, the interval's among them where there are resamples."""
+    first, *rest = table["columns"]
+    return [first, *([INTERVAL] if table["resamples"] else []), *rest]
+
+
+def cells_of(table: dict, line: Mapping, texts: list[str]) -> list[str]:
+    """A line's cells under `headings`: its texts, with its interval behind the first."""
+    return [texts[0], *(interval_cell(line) if table["resamples"] else []), *texts[1:]]
+
+
 def display_lines(table: dict) -> list[tuple[str, str, list[str]]]:
-    """(row, source, one cell per column): ours, each with the paper's below it, then the quoted.
+    """(row, source, one cell per heading): ours, each with the paper's below it, then the quoted.
 
     Sources: "ours", "paper" (the paper's number for a row above), "quoted" (rows not run here).
     """
     quoted = dict(table["paper"]["rows"])
     lines = []
     for row in table["rows"]:
-        cells = [cell(row["mean"][c], row["std"][c]) for c in COLUMNS]
-        lines.append((row["row"], "ours", cells))
+        texts = [cell(row["mean"][c], row["std"][c]) for c in COLUMNS]
+        lines.append((row["row"], "ours", cells_of(table, row, texts)))
         if row["row"] in quoted:
             values = quoted.pop(row["row"])
-            lines.append((row["row"], "paper", [cell(values[c]) for c in COLUMNS]))
-    lines += [(name, "quoted", [cell(v[c]) for c in COLUMNS]) for name, v in quoted.items()]
+            texts = [cell(values[c]) for c in COLUMNS]
+            lines.append((row["row"], "paper", cells_of(table, {}, texts)))
+    for name, values in quoted.items():
+        texts = [cell(values[c]) for c in COLUMNS]
+        lines.append((name, "quoted", cells_of(table, {}, texts)))
     return lines
 
 
 def difference_lines(table: dict) -> list[tuple[str, str, list[str]]]:
     """The differences in the form of `display_lines`, the paper's below ours."""
-    paper = {line["row"]: line["mean"] for line in table["paper_differences"]}
+    paper = {line["row"]: line for line in table["paper_differences"]}
     lines = []
     for line in table["differences"]:
         digits = 0 if line["row"] == SHARE else 1
-        for source, mean in (("ours", line["mean"]), ("paper", paper.get(line["row"]))):
-            if mean:
-                cells = [cell(mean[c], digits=digits) for c in COLUMNS]
-                lines.append((line["row"], source, cells))
+        for source, found in (("ours", line), ("paper", paper.get(line["row"]))):
+            if found:
+                texts = [cell(found["mean"][c], digits=digits) for c in COLUMNS]
+                lines.append((line["row"], source, cells_of(table, found, texts)))
     return lines
+
+
+def sections(table: dict) -> list[list[tuple[str, str, list[str]]]]:
+    """The parts between which there is a rule: run here, quoted only, differences."""
+    lines = display_lines(table)
+    parts = (
+        [line for line in lines if line[1] != "quoted"],
+        [line for line in lines if line[1] == "quoted"],
+        difference_lines(table),
+    )
+    return [part for part in parts if part]
 
 
 def notes(table: dict) -> list[str]:
@@ -168,39 +233,85 @@ def notes(table: dict) -> list[str]:
     most = max(len(row["runs"]) for row in table["rows"])
     if most > 1:
         counted += f"; mean±sample standard deviation over {most} seeds"
+    drawn = (
+        f"{INTERVAL}: percentile interval of mAP over {table['resamples']:,} resamples of the "
+        "images with replacement (differences: of both nets on the same resample)"
+    )
     gap = f"{GAIN}: gain of distillation, {GAP}: lead of the teacher; gap closed: their ratio"
     quoted = [f"paper, quoted: {table['paper']['source']}"] if table["paper"]["rows"] else []
     explained = [gap] if table["differences"] else []
-    return [counted, *table["conventions"], *explained, *quoted]
+    resampled = [drawn] if table["resamples"] else []
+    return [counted, *table["conventions"], *resampled, *explained, *quoted]
 
 
 def print_table(table: dict, console: Console) -> None:
     """The table in the terminal, with its conventions under it; fits in 80 columns."""
     has_paper = bool(table["paper"]["rows"])
     title = f"{table['dataset']}, percent"
-    shown = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", pad_edge=False)
+    style = {"box": box.SIMPLE_HEAD, "pad_edge": False, "collapse_padding": True}
+    gap = 0 if has_paper and table["resamples"] else 1  # beside the space of the box
+    shown = Table(title=title, title_justify="left", padding=(0, gap), **style)
     shown.add_column("")
     if has_paper:
         shown.add_column("source", style="dim")
-    for column in COLUMNS:
+    for column in headings(table):
         shown.add_column(column.replace(" ", "\n"), justify="right", no_wrap=True)
-
-    def add(name: str, source: str, cells: list[str]) -> None:
-        labels = (name, source) if has_paper else (name,)
-        shown.add_row(*labels, *cells, style="" if source == "ours" else "dim")
-
-    lines = display_lines(table)
-    for part in (
-        [line for line in lines if line[1] != "quoted"],
-        [line for line in lines if line[1] == "quoted"],
-        difference_lines(table),
-    ):
-        for line in part:
-            add(*line)
+    for part in sections(table):
+        for name, source, cells in part:
+            labels = (name, source) if has_paper else (name,)
+            shown.add_row(*labels, *cells, style="" if source == "ours" else "dim")
         shown.add_section()
     console.print(shown)
     for text in notes(table):
         console.print(f"  {text}", style="dim", highlight=False, soft_wrap=True)
+
+
+def markdown_text(table: dict) -> str:
+    """The table for GitHub's Markdown, with its notes as a list."""
+
+    def line(cells: Iterable[str]) -> str:
+        return "| " + " | ".join(text.replace("|", "\\|") for text in cells) + " |"
+
+    columns = headings(table)
+    lines = [
+        line([f"{table['dataset']}, %", "source", *columns]),
+        "|---|---|" + "--:|" * len(columns),
+    ]
+    for part in sections(table):
+        lines += [line([name, source, *cells]) for name, source, cells in part]
+    return "\n".join([*lines, "", *(f"* {text}" for text in notes(table)), ""])
+
+
+LATEX = {
+    "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}",
+    "±": r"$\pm$", "–": "--", ">=": r"$\ge$", ">": "$>$",
+    **{sign: "\\" + sign for sign in "&%$#_{}"},
+}  # fmt: skip
+LATEX_SIGNS = re.compile("|".join(map(re.escape, LATEX)))
+
+
+def latex(text: str) -> str:
+    """Plain text as LaTeX that prints it."""
+    return LATEX_SIGNS.sub(lambda found: LATEX[found[0]], text)
+
+
+def latex_text(table: dict) -> str:
+    """The table as a tabular for the package booktabs, its notes as paragraphs below."""
+
+    def line(cells: Iterable[str]) -> str:
+        return " & ".join(latex(text) for text in cells) + r" \\"
+
+    columns = headings(table)
+    lines = [
+        "% needs \\usepackage{booktabs}",
+        r"\begin{tabular}{ll" + "r" * len(columns) + "}",
+        r"\toprule",
+        line([f"{table['dataset']}, %", "source", *columns]),
+    ]
+    for part in sections(table):
+        lines += [r"\midrule", *(line([name, source, *cells]) for name, source, cells in part)]
+    small = r" \\ ".join(latex(text) for text in notes(table))
+    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", "", rf"{{\small {small}}}", ""])
 
 
 def json_text(table: dict) -> str:
@@ -209,23 +320,28 @@ def json_text(table: dict) -> str:
 
 
 def csv_text(table: dict) -> str:
-    """One line per run, mean, deviation, difference and quoted row; an empty cell = no number."""
+    """One line per run, mean, deviation, difference and quoted row; an empty cell = no number.
+
+    The last two columns are the interval of mAP, in the lines of means and differences.
+    """
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(["row", "source", "seed", *COLUMNS])
+    ends = ("mAP low", "mAP high")
+    writer.writerow(["dataset", "row", "source", "seed", *COLUMNS, *ends])
 
-    def write(name: str, source: str, seed: int | str, values: Values) -> None:
-        numbers = ["" if values[c] is None else round(values[c], 4) for c in COLUMNS]
-        writer.writerow([name, source, seed, *numbers])
+    def write(name: str, source: str, seed: int | str, values: Values, pair=None) -> None:
+        numbers = [*(values[c] for c in COLUMNS), *(pair or (None, None))]
+        rounded = ["" if number is None else round(number, 4) for number in numbers]
+        writer.writerow([table["dataset"], name, source, seed, *rounded])
 
     for row in table["rows"]:
         for run in row["runs"]:
             write(row["row"], "ours", run["seed"], run["values"])
-        write(row["row"], "ours", "mean", row["mean"])
+        write(row["row"], "ours", "mean", row["mean"], row["interval"])
         write(row["row"], "ours", "std", row["std"])
     for source, key in (("ours", "differences"), ("paper", "paper_differences")):
         for line in table[key]:
-            write(line["row"], source, "", line["mean"])
+            write(line["row"], source, "", line["mean"], line.get("interval"))
     for name, values in table["paper"]["rows"].items():
         write(name, "paper", "", values)
     return out.getvalue()

@@ -166,10 +166,10 @@ def test_examples_are_spread_over_the_images_that_differ():
 def test_teacher_boxes_belong_to_their_image(project):
     model = project / "models/tiny/wsddn/test.prototxt"
     weights = project / "out/tiny/seed1/wsddn/wsddn_iter_20.caffemodel"
-    param, options = report.read_net(model)
-    images = report.PreparedSet(options["source"])
-    found = report.teacher_boxes(report.start_net(param, weights), [1, 5], images.classes)
-    assert sorted(found) == [1, 5]
+    feed = report.Feed(model, weights)
+    images = feed.set
+    found = report.teacher_boxes(feed, [1, 2, 4, 5])
+    assert sorted(found) == [1, 2, 4, 5]
     for index, boxes in found.items():
         width, height = images.sizes[index]
         corners = 100 * images.proposals(index, 5)[:, :2] / (width, height)

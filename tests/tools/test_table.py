@@ -1,9 +1,11 @@
 """table.py: means, deviations, differences, the paper's numbers and the three ways out."""
 
 import csv
+import dataclasses
 import io
 import json
 
+import numpy as np
 import pytest
 import table
 from metrics import COLUMNS, Conventions
@@ -131,9 +133,75 @@ def test_json_has_no_nan(runs):
 def test_csv_lines(runs):
     text = table.csv_text(table.build_table("coco", runs, Conventions()))
     lines = list(csv.reader(io.StringIO(text)))
-    assert lines[0] == ["row", "source", "seed", *COLUMNS]
-    assert lines[1] == ["S-Cls (w/o)", "ours", "0", "40.0", "30.0", "35.0", "28.0", "33.0"]
-    assert lines[3][:4] == ["S-Cls (w/o)", "ours", "mean", "41.0"]
-    assert lines[4][2:4] == ["std", "1.4142"]
-    assert ["T-WDet", "paper", "", "78.6", "", "", "", ""] in lines
-    assert all(len(line) == 3 + len(COLUMNS) for line in lines)
+    assert lines[0] == ["dataset", "row", "source", "seed", *COLUMNS, "mAP low", "mAP high"]
+    first = ["coco", "S-Cls (w/o)", "ours", "0", "40.0", "30.0", "35.0", "28.0", "33.0", "", ""]
+    assert lines[1] == first
+    assert lines[3][1:5] == ["S-Cls (w/o)", "ours", "mean", "41.0"]
+    assert lines[4][3:5] == ["std", "1.4142"]
+    assert ["coco", "T-WDet", "paper", "", "78.6", "", "", "", "", "", ""] in lines
+    assert all(len(line) == 6 + len(COLUMNS) for line in lines)
+
+
+@pytest.fixture
+def drawn(runs):
+    """The runs with two resamples each: 39 and 43 for the student's mean, 48 and 50 with."""
+    pairs = ([38, 42], [40, 44], [60, 61], [60, 61], [47, 50], [49, 50])
+    return [
+        dataclasses.replace(run, resamples=np.array(pair, float))
+        for run, pair in zip(runs, pairs, strict=True)
+    ]
+
+
+def test_intervals_are_of_the_mean_over_seeds_and_differences_of_pairs(drawn):
+    result = table.build_table("demo", drawn, Conventions())
+    assert result["resamples"] == 2
+    assert result["rows"][0]["interval"] == pytest.approx([39.1, 42.9])
+    gain, gap, share = result["differences"]
+    assert gain["interval"] == pytest.approx([7.05, 8.95]), "48 - 39 and 50 - 43 are 9 and 7"
+    assert gap["interval"] == pytest.approx([18.075, 20.925])
+    assert share["interval"] is None
+    assert table.headings(result)[:2] == ["mAP", "95%"]
+    assert table.display_lines(result)[0][2][:3] == ["41.0±1.4", "39.1–42.9", "31.0±1.4"]
+    lines = list(csv.DictReader(io.StringIO(table.csv_text(result))))
+    found = [(x["row"], x["seed"], x["mAP low"]) for x in lines if x["mAP low"]]
+    assert found[0] == ("S-Cls (w/o)", "mean", "39.1")
+    assert ("w/ - w/o", "", "7.05") in found
+    assert "over 2 resamples of the images" in shown(result)
+
+
+@pytest.mark.parametrize("dataset", ["demo", "coco"])
+def test_the_table_with_intervals_fits_in_80_columns(drawn, dataset):
+    table_part = shown(table.build_table(dataset, drawn, Conventions()), 80).split("70 images")[0]
+    assert "…" not in table_part
+    for text in ("41.0±1.4", "39.1–42.9"):
+        assert text in table_part
+    for name in ("S-Cls (w/o)", "T-WDet", "gap closed (%)"):
+        assert any(line.strip().startswith(name) for line in table_part.splitlines()), name
+
+
+def test_markdown_has_a_cell_for_every_heading(drawn):
+    lines = table.markdown_text(table.build_table("coco", drawn, Conventions())).splitlines()
+    rows = [line for line in lines if line.startswith("|")]
+    assert {line.count("|") for line in rows} == {2 + 2 + len(COLUMNS)}
+    assert rows[0].startswith("| coco, % | source | mAP | 95% | All F1-C |")
+    assert "| S-Cls (w/o) | ours | 41.0±1.4 | 39.1–42.9 | 31.0±1.4 |" in rows[2]
+    assert any(line.startswith("| CNN-RNN | quoted | - |") for line in rows)
+    assert "* F1-O: precision and recall pooled over all labels of all images" in lines
+
+
+def test_markdown_keeps_bars_in_names_apart(runs):
+    renamed = [dataclasses.replace(runs[0], row="a|b")]
+    text = table.markdown_text(table.build_table("demo", renamed, Conventions()))
+    assert "| a\\|b | ours |" in text
+
+
+def test_latex_escapes_and_is_a_whole_tabular(drawn):
+    renamed = [*drawn[:2], *(dataclasses.replace(r, row="50% & a_b > {c}\\") for r in drawn[2:4])]
+    lines = table.latex_text(table.build_table("demo", renamed, Conventions())).splitlines()
+    assert r"S-Cls (w/o) & ours & 41.0$\pm$1.4 & 39.1--42.9 & 31.0$\pm$1.4" in "\n".join(lines)
+    assert any(line.startswith(r"50\% \& a\_b $>$ \{c\}\textbackslash{} & ours") for line in lines)
+    begin, end = (lines.index(text) for text in (r"\begin{tabular}{llrrrrrr}", r"\end{tabular}"))
+    rows = [line for line in lines[begin:end] if line.endswith(r"\\")]
+    assert len(rows) == 1 + 2
+    assert all(len(row.replace(r"\&", "").split("&")) == 3 + len(COLUMNS) for row in rows)
+    assert r"labels with p $\ge$ 0.5" in lines[-1]

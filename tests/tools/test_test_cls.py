@@ -3,6 +3,7 @@
 import csv
 import json
 import pathlib
+import shutil
 
 import cv2
 import metrics
@@ -11,6 +12,7 @@ import predictions
 import pytest
 import table
 import test_cls
+from feeding import ViewPlan
 
 import caffe
 from python_layers.prepared_set import PreparedSet
@@ -89,7 +91,9 @@ def count_runs(monkeypatch):
     """Names of the nets that are run from now on."""
     ran, run_net = [], predictions.run_net
     monkeypatch.setattr(
-        predictions, "run_net", lambda net, *rest: ran.append(net.name) or run_net(net, *rest)
+        predictions,
+        "run_net",
+        lambda feed, title: ran.append(feed.net.name) or run_net(feed, title),
     )
     return ran
 
@@ -163,6 +167,8 @@ def test_what_is_missing_is_one_line(project, capsys, gone, message):
         (["--runs", "nowhere"], "no snapshot *_iter_<n>.caffemodel in nowhere/seed<k>/{student,"),
         (["--model", "a"], "got 1, 0 and 0 of them"),
         (["--model", "a", "--weights", "b", "--name", "c"], "b: no such weights file"),
+        (["--runs", "a", "b"], "--runs: expected one per data set (1), got 2"),
+        (["--dataset", "tiny", "b", "--json", "x"], "name the file of one data set"),
         (["--batch-size", "0"], "batch_size: expected an integer >= 1, got 0"),
         (["--set", "data/none"], "data/none/set.json: no such file"),
     ],
@@ -178,7 +184,6 @@ def test_wrong_options_are_one_line(capsys, options, message):
     [
         ('top: "p"', 'top: "q"', 'net "student": expected p (N,4), got no blob p'),
         ("num_output: 4", "num_output: 3", "layer"),
-        ('"scales"', '"shuffle": true, "scales"', "a test net must not shuffle"),
         ("ProposalData", "Other", "no Python layer ProposalData"),
         ("layer {", "layre {", "test.prototxt:2"),
         ('{"source"', '["source"', "layer data: param_str: expected a JSON object, got '["),
@@ -190,6 +195,210 @@ def test_a_net_that_does_not_fit_is_named(project, capsys, old, new, message):
     model.write_text(model.read_text().replace(old, new, 1))
     assert test_cls.main(RUNS) == 1
     assert message in capsys.readouterr().err
+
+
+def test_a_net_that_shuffles_and_mirrors_is_tested_in_order(project):
+    model = project / "models/tiny/student/test.prototxt"
+    text = model.read_text()
+    model.write_text(text.replace('"scales"', '"shuffle": true, "mirror": true, "scales"'))
+    weights = project / "out/tiny/seed1/student/student_iter_20.caffemodel"
+    scores, _ = predictions.predictions(model, weights)
+    np.testing.assert_allclose(scores, formula(weights), atol=1e-6)
+
+
+def shown_as(weights, pixels):
+    """p of images (7,6,6,3) after the mean is gone, straight from the weights."""
+    net = caffe.Net("models/tiny/student/test.prototxt", str(weights), caffe.TEST)
+    w, b = (blob.data.copy() for blob in net.params["fc"])
+    rows = pixels.transpose(0, 3, 1, 2).reshape(7, -1)
+    return 1 / (1 + np.exp(-(rows @ w.T + b)))
+
+
+@pytest.mark.parametrize("options", [[], ["--mirror"], ["--crops", "5"], ["--crops", "10"]])
+def test_p_is_the_mean_over_the_views(project, options):
+    weights = project / "out/tiny/seed1/student/student_iter_20.caffemodel"
+    images = PreparedSet("data/tiny/test")
+
+    def resized(side):
+        images_ = [cv2.resize(images.read_image(n), (side, side)) - MEAN for n in range(7)]
+        return np.stack(images_)
+
+    whole, larger = resized(6), resized(7)  # 6 * 8/7 is 6.86
+    corners = [larger[:, y : y + 6, x : x + 6] for y in (0, 1) for x in (0, 1)]
+    crops = [*corners, larger[:, :6, :6]]  # half of the one pixel of room rounds to 0
+    flipped = [larger[:, y : y + 6, 1 - x : 7 - x, :][:, :, ::-1] for y in (0, 1) for x in (0, 1)]
+    flipped.append(larger[:, :6, 1:7][:, :, ::-1])
+    views = {
+        "": [whole],
+        "--mirror": [whole, whole[:, :, ::-1]],
+        "--crops 5": crops,
+        "--crops 10": [*crops, *flipped],
+    }[" ".join(options)]
+    expected = np.mean([shown_as(weights, view) for view in views], axis=0)
+    parsed = test_cls.parser().parse_args(options)
+    scores, _ = predictions.predictions(
+        project / "models/tiny/student/test.prototxt",
+        weights,
+        view_plan=test_cls.view_plan_of(parsed),
+    )
+    np.testing.assert_allclose(scores, expected, atol=1e-6)
+    if options:
+        assert not weights.with_suffix(".predictions.npy").exists(), "that is the single view's"
+
+
+@pytest.mark.usefixtures("project")
+def test_the_teacher_takes_sizes_and_mirrored_images_but_no_crops(capsys):
+    teacher = "models/tiny/wsddn/test.prototxt"
+    text = pathlib.Path(teacher).read_text()
+    pool = 'layer { name: "pool" type: "Pooling" bottom: "data" top: "pool" pooling_param { ' \
+        "pool: AVE global_pooling: true } }"  # fmt: skip
+    text = text.replace('layer { name: "fc"', pool + ' layer { name: "fc"')
+    pathlib.Path(teacher).write_text(
+        text.replace('bottom: "data" top: "z"', 'bottom: "pool" top: "z"')
+    )
+    write_weights(teacher, pathlib.Path("w.caffemodel"), seed=1)
+    row = ["--model", teacher, "--weights", "w.caffemodel", "--name", "T-WDet"]
+    assert test_cls.main([*RUNS, *row, "--scales", "5", "9", "--mirror"]) == 0
+    assert "mean over 2 scales (5, 9) x mirror" in capsys.readouterr().out
+    each = [test_cls.read_scores(candidate("T-WDet", teacher), None, ViewPlan((side,)))[0]
+            for side in (5, 9)]  # fmt: skip
+    both = test_cls.read_scores(candidate("T-WDet", teacher), None, ViewPlan((5, 9), True))[0]
+    np.testing.assert_allclose(both, np.mean(each, axis=0), atol=1e-6)
+    assert test_cls.main([*RUNS, *row, "--crops", "5"]) == 1
+    assert "a net with proposals takes no crops: leave out --crops" in capsys.readouterr().err
+
+
+def candidate(row, model):
+    return test_cls.Candidate(row, 0, pathlib.Path(model), pathlib.Path("w.caffemodel"))
+
+
+def test_kept_predictions_are_a_row_without_net_or_weights(project, capsys):
+    test_cls.main(RUNS)
+    before = result()["rows"][0]["runs"][1]["values"]
+    here = project / "elsewhere"
+    here.mkdir()
+    for suffix in ("npy", "json"):
+        name = f"student_iter_20.predictions.{suffix}"
+        (project / "out/tiny/seed2/student" / name).rename(here / name)
+    for folder in ("models", "out"):
+        (project / folder).rename(project / f"no_{folder}")
+    row = ["--predictions", "mine", "elsewhere/student_iter_20.predictions.npy"]
+    assert test_cls.main([*RUNS, *row]) == 0
+    (found,) = result()["rows"]
+    assert (found["row"], found["mean"]) == ("mine", before)
+    capsys.readouterr()
+    assert test_cls.main([*RUNS, *row, "--set", "data/tiny/train"]) == 1
+    assert (
+        "made for other images or classes than those of data/tiny/train" in capsys.readouterr().err
+    )
+    (here / "student_iter_20.predictions.json").write_text("{}")
+    assert test_cls.main([*RUNS, *row]) == 1
+    assert "expected predictions and student_iter_20.predictions.json" in capsys.readouterr().err
+    assert test_cls.main([*RUNS, "--predictions", "mine", "none.npy"]) == 1
+    assert "none.npy: cannot read: No such file" in capsys.readouterr().err
+
+
+def second_data_set(project):
+    """The same project under another name, "other"."""
+    for kind in ("models", "out", "data"):
+        shutil.copytree(project / kind / "tiny", project / kind / "other")
+    for path in (project / "models/other").rglob("*.prototxt"):
+        path.write_text(path.read_text().replace("data/tiny", "data/other"))
+
+
+def test_several_data_sets_at_once(project, capsys):
+    second_data_set(project)
+    assert test_cls.main(["--dataset", "tiny", "other", "--format", "json"]) == 0
+    tables = json.loads(capsys.readouterr().out)
+    assert [made["dataset"] for made in tables] == ["tiny", "other"]
+    assert tables == [result(), result("out/other/table.json")]
+    sets = ["--set", "data/other/test", "data/tiny/train"]
+    assert test_cls.main(["--dataset", "tiny", "other", *sets]) == 0
+    assert [result()["images"], result("out/other/table.json")["images"]] == [7, 5]
+
+
+def test_rows_of_your_own_for_several_data_sets(project):
+    second_data_set(project)
+    rows = []
+    for name, dataset, seed in (("a", "tiny", 1), ("a", "other", 1), ("a", "other", 2)):
+        weights = f"out/{dataset}/seed{seed}/stage1/stage1_iter_9.caffemodel"
+        rows += ["--model", f"models/{dataset}/student/test.prototxt", "--weights", weights]
+        rows += ["--name", name]
+    assert test_cls.main([*rows, "--dataset", "tiny", "other", "other"]) == 0
+    found = [[len(row["runs"]) for row in result(f"out/{name}/table.json")["rows"]]
+             for name in ("tiny", "other")]  # fmt: skip
+    assert found == [[1], [2]]
+
+
+@pytest.mark.usefixtures("project")
+def test_rows_of_different_images_make_no_table(capsys):
+    net = pathlib.Path("models/tiny/student/other.prototxt")
+    text = pathlib.Path("models/tiny/student/test.prototxt").read_text()
+    net.write_text(text.replace("data/tiny/test", "data/tiny/train"))
+    rows = []
+    for name, model in (("a", "test"), ("b", "other")):
+        weights = "out/tiny/seed1/stage1/stage1_iter_9.caffemodel"
+        rows += ["--model", f"models/tiny/student/{model}.prototxt", "--weights", weights]
+        rows += ["--name", name]
+    assert test_cls.main([*RUNS, *rows]) == 1
+    assert "b: evaluated on other images than a: give one --set" in capsys.readouterr().err
+    assert test_cls.main([*RUNS, *rows, "--set", "data/tiny/test"]) == 0
+
+
+@pytest.mark.usefixtures("project")
+@pytest.mark.parametrize(
+    ("style", "text"),
+    [
+        ("terminal", "tiny, percent"),
+        ("markdown", "| tiny, % | source | mAP | 95% |"),
+        ("latex", r"\begin{tabular}{llrrrrrr}"),
+        ("csv", "dataset,row,source,seed,mAP,"),
+        ("json", '"dataset": "tiny"'),
+    ],
+)
+def test_formats(capsys, style, text):
+    assert test_cls.main([*RUNS, "--format", style]) == 0
+    said = capsys.readouterr()
+    assert text in said.out
+    assert "wrote" not in said.out
+    assert "wrote out/tiny/table.csv" in said.err
+
+
+@pytest.mark.usefixtures("project")
+def test_the_bootstrap_can_be_left_out_and_changes_no_value():
+    test_cls.main([*RUNS, "--bootstrap", "0"])
+    without = result()
+    assert without["rows"][0]["interval"] is None
+    test_cls.main([*RUNS, "--bootstrap", "40"])
+    assert result()["rows"][0]["mean"] == without["rows"][0]["mean"]
+    low, high = result()["rows"][0]["interval"]
+    assert low <= result()["rows"][0]["mean"]["mAP"] <= high or low > 0
+
+
+def test_other_methods_of_distillation_have_rows_of_their_own(project):
+    for seed in (1, 2):
+        folder = project / f"out/tiny/seed{seed}"
+        shutil.copytree(folder / "stage2", folder / "fitnets/stage2")
+    test_cls.main(RUNS)
+    names = [row["row"] for row in result()["rows"]]
+    assert names == ["S-Cls (w/o)", "T-WDet", "FitNets", "S-Cls (w/)"]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--convention", "mlgcn"], ("Conventions: mlgcn", "p >= 0.5", "not interp", "2 CP CR")),
+        (["--convention", "asl"], ("Conventions: asl", "p > 0.8", "not interp", "the classes' F1")),
+        (["--convention", "mlgcn", "--ap", "voc2012"], ("2 CP CR", "as in VOC2012")),
+    ],
+)
+@pytest.mark.usefixtures("project")
+def test_conventions_by_name(options, words):
+    test_cls.main([*RUNS, *options])
+    text = "\n".join(result()["conventions"])
+    for word in words:
+        assert word in text
+    assert ("Conventions:" in text) == (len(options) == 2)
 
 
 def test_the_table_names_what_the_columns_mean(project):
