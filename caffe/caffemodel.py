@@ -132,6 +132,8 @@ def _layer(layer: weights_pb2.Layer | weights_pb2.V1Layer, path: str | os.PathLi
     if isinstance(layer, weights_pb2.Layer):
         weights = _blobs(layer, path)
         weights.type = _text(layer.type)
+        layer.ClearField("blobs")
+        weights.message = layer.SerializeToString()  # with the fields that weights.proto lacks
     elif layer.HasField("layer"):
         weights = _blobs(layer.layer, path)
         weights.type = _current_type(v1_type(_text(layer.layer.type)))
@@ -156,14 +158,17 @@ def read(path: str | os.PathLike) -> NetWeights:
 
 
 def write(path: str | os.PathLike, weights: NetWeights) -> None:
-    """Write a binary .caffemodel, atomically.
+    """Write a binary .caffemodel, atomically; each layer with all that the net's text says of it.
 
     Raises CaffeError if a blob is missing because another layer owns it (see LayerWeights), or if
     protobuf cannot hold as much.
     """
     net = weights_pb2.Net(name=weights.name)
     for layer in weights.layers:
-        out = net.layer.add(name=layer.name, type=layer.type, bottom=layer.bottoms, top=layer.tops)
+        out = net.layer.add()
+        out.MergeFromString(layer.message)
+        out.name, out.type = layer.name, layer.type
+        out.bottom[:], out.top[:] = layer.bottoms, layer.tops
         diffs = layer.diffs or [None] * len(layer.blobs)
         for i, (blob, diff) in enumerate(zip(layer.blobs, diffs, strict=True)):
             if blob is None:

@@ -19,7 +19,7 @@ _COMMANDS: dict[str, ModuleType] = {
 }
 _EPILOG = (
     "`caffe COMMAND --help` lists a command's flags. Paths inside a solver or net are relative to "
-    "the working directory. While training, Ctrl-C writes a snapshot and stops (exit code 130); "
+    "the working directory. While training, Ctrl-C writes a snapshot and stops (exit code 0); "
     "`kill -HUP` writes one and goes on. Resume with --snapshot."
 )
 # The original has one set of flags and takes all of them with each of its commands.

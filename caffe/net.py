@@ -114,8 +114,9 @@ class Net:
         if cls.is_loss and not layer_param.top:
             layer_param.top.append(self._automatic_top())
         log.creating(layer_param)
-        phase = layer_param.phase if layer_param.HasField("phase") else self.phase
-        layer = cls(layer_param, phase)
+        if not layer_param.HasField("phase"):
+            layer_param.phase = self.phase
+        layer = cls(layer_param, layer_param.phase)
         if len(layer_param.propagate_down) not in (0, len(layer_param.bottom)):
             count = len(layer_param.propagate_down)
             layer.fail(f"expected one propagate_down per bottom, got {count}")

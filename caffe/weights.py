@@ -28,6 +28,8 @@ class LayerWeights:
     blobs: float32 arrays; None for one that the file keeps only with the layer that owns it.
     Layers that share a parameter may hold the same array. diffs: none, or one for each blob.
     type, bottoms, tops: as in the net, empty where the file does not say.
+    message: all that the net's text says of the layer: a LayerParameter of the Caffe tree that
+    wrote it, serialized without blobs; empty where the file does not say.
     """
 
     name: str
@@ -36,6 +38,7 @@ class LayerWeights:
     bottoms: list[str] = field(default_factory=list)
     tops: list[str] = field(default_factory=list)
     diffs: list[np.ndarray | None] = field(default_factory=list)
+    message: bytes = b""
 
     def take_diffs(self, diffs: Sequence[np.ndarray | None], where: str) -> None:
         """Set the diffs to those of blobs that are here, none if there are none.
@@ -76,6 +79,7 @@ def of_net(layers: Iterable[Layer], name: str, write_diff: bool = False) -> NetW
             list(param.bottom),
             list(param.top),
             [blob.diff for blob in layer.blobs] if write_diff else [],
+            param.SerializeToString(),
         )
         found.append(weights)
     return NetWeights(found, name)

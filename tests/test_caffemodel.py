@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import caffe
-from caffe import caffemodel
+from caffe import caffemodel, weights_file
 from caffe.proto import caffe_pb2, weights_pb2
 from caffe.weights import LayerWeights, NetWeights
 from tests.layer_checks import GOLDEN, net_from_text
@@ -228,3 +228,38 @@ def test_a_failed_write_leaves_the_old_file_whole(tmp_path, monkeypatch):
         net.save(path)
     assert path.read_bytes() == before
     assert sorted(p.name for p in tmp_path.iterdir()) == ["net.prototxt", "w.caffemodel"]
+
+
+def test_a_saved_file_holds_the_layers_whole_text(tmp_path):
+    """Programs that make a prototxt of a .caffemodel read it there."""
+    text = """
+    layer { name: "in" type: "Input" top: "x"
+      input_param { shape { dim: 2 dim: 3 dim: 5 dim: 7 } } }
+    layer { name: "conv" type: "Convolution" bottom: "x" top: "y" param { lr_mult: 3 }
+      convolution_param { num_output: 4 kernel_size: 3 pad: 1 } }
+    """
+    net = net_from_text(tmp_path, text)
+    path, again = tmp_path / "a.caffemodel", tmp_path / "b.caffemodel"
+    net.save(path)
+    weights_file.write(again, weights_file.read(path))
+    for file in (path, again):
+        message = caffe_pb2.NetParameter.FromString(file.read_bytes())
+        conv = message.layer[1]
+        assert (conv.convolution_param.num_output, list(conv.convolution_param.pad)) == (4, [1])
+        assert conv.param[0].lr_mult == 3
+        assert list(conv.blobs[0].shape.dim) == [4, 3, 3, 3]
+        assert list(message.layer[0].input_param.shape[0].dim) == [2, 3, 5, 7]
+
+
+def test_fields_of_another_tree_survive(tmp_path):
+    layer = weights_pb2.Layer(name="interp", type="Interp")
+    layer.blobs.add(data=[b"\0\0\x80?"]).shape.dim.append(1)
+    alien = b"\xfa\x08\x04\x08\x03\x10\x05"  # field 143 in the PSPNet fork: height 3, width 5
+    path, again = tmp_path / "a.caffemodel", tmp_path / "b.caffemodel"
+    layer.MergeFromString(alien)
+    path.write_bytes(weights_pb2.Net(layer=[layer]).SerializeToString())
+    weights = weights_file.read(path)
+    weights.layers[0].name = "renamed"
+    weights_file.write(again, weights)
+    assert alien in again.read_bytes()
+    assert weights_file.read(again).layers[0].name == "renamed"
