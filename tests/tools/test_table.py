@@ -157,8 +157,8 @@ def test_intervals_are_of_the_mean_over_seeds_and_differences_of_pairs(drawn):
     assert result["resamples"] == 2
     assert result["rows"][0]["interval"] == pytest.approx([39.1, 42.9])
     gain, gap, share = result["differences"]
-    assert gain["interval"] == pytest.approx([7.05, 8.95]), "48 - 39 and 50 - 43 are 9 and 7"
-    assert gap["interval"] == pytest.approx([18.075, 20.925])
+    assert gain["interval"] == pytest.approx([10.05, 11.95]), "9.5 mirrored at 9 and 7"
+    assert gap["interval"] == pytest.approx([23.075, 25.925])
     assert share["interval"] is None
     assert table.headings(result)[:2] == ["mAP", "95%"]
     assert table.display_lines(result)[0][2][:3] == ["41.0±1.4", "39.1–42.9", "31.0±1.4"]
