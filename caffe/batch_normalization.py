@@ -23,9 +23,13 @@ def normalize_batch(
     """`normalize` with the batch's own statistics: (y, mean (C), variance (C) over all numbers)."""
     channels = x.shape[1]
     mean, sample_var = x.detach().new_zeros(2, channels)
-    y = torch.batch_norm(x, slope, bias, mean, sample_var, True, 1.0, eps, True)
     count = x.numel() // channels
-    return y, mean, sample_var * (count - 1) / count if count > 1 else torch.zeros_like(mean)
+    if count == 1:  # y is the bias whatever x is, and there is no sample variance to compute
+        alone = x.detach().reshape(-1)
+        y = normalize(x.detach(), alone, torch.ones_like(alone), slope, bias, eps)
+        return y, alone, torch.zeros_like(alone)
+    y = torch.batch_norm(x, slope, bias, mean, sample_var, True, 1.0, eps, True)
+    return y, mean, sample_var * (count - 1) / count
 
 
 def keep_from_solver(layer: Layer, first: int) -> None:

@@ -100,3 +100,13 @@ def test_construction_and_solver_leave_the_statistics(tmp_path):
 def test_contradicting_fields():
     with pytest.raises(caffe.CaffeError, match="update_global_stats needs use_global_stats: false"):
         make_layer(TEXT % "update_global_stats:true use_global_stats:true", (4, 3))
+
+
+def test_one_number_per_channel_becomes_zero():
+    layer = make_layer('name:"l" type:"BatchNorm" bottom:"x" top:"y"', (1, 3))
+    assert layer.top_shapes((1, 3)) == [(1, 3)]
+    x = torch.tensor([[2.0, -4.0, 6.0]], dtype=torch.float64)
+    (y,) = layer.run(x, device=torch.device("cpu"))
+    assert not y.any()
+    assert layer.blobs[0].data.tolist() == [2, -4, 6]
+    assert not layer.blobs[1].data.any()

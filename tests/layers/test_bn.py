@@ -90,3 +90,15 @@ def test_a_batch_of_nothing_leaves_the_averages():
     (y,) = layer.run(torch.zeros(0, 3, 5), device=CPU)
     assert y.shape == (0, 3, 5)
     np.testing.assert_array_equal(layer.blobs[3].data, before)
+
+
+def test_one_number_per_channel_becomes_the_bias():
+    """PSPNet's pyramid has such maps in a batch of one."""
+    text = "bn_param{slope_filler{value:3} bias_filler{value:7} momentum:0.5}"
+    layer = make_layer(f'name:"l" type:"BN" bottom:"x" top:"y" {text}', (1, 3, 1, 1))
+    assert layer.top_shapes((1, 3, 1, 1)) == [(1, 3, 1, 1)]
+    x = torch.tensor([2.0, -4.0, 6.0], dtype=torch.float64).reshape(1, 3, 1, 1)
+    (y,) = layer.run(x, device=torch.device("cpu"))
+    assert y.ravel().tolist() == [7, 7, 7]
+    assert layer.blobs[2].data.ravel().tolist() == [1, -2, 3]
+    assert not layer.blobs[3].data.any()
