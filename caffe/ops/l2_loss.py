@@ -4,7 +4,7 @@ import torch
 from torch.autograd.function import once_differentiable
 
 from caffe.ops import native
-from caffe.ops.rois import checked_rois
+from caffe.ops.rois import check_shape, checked_rois
 
 
 def feature_l2_loss(
@@ -15,23 +15,45 @@ def feature_l2_loss(
     teacher, student: (R, ...); rois (R, 5 or 6), of which the image index is read. N is the number
     of images that have a box, R'_n the boxes of image n. Without any box the loss is 0.
     Source: L_f of stage 1. rois get no gradient.
-    Raises ValueError for shapes that differ and, naming the row, for impossible rois.
+    Raises ValueError for shapes, types or devices that do not fit and, naming the row, for
+    impossible rois (on a GPU later, see caffe.ops.rois).
     """
     check_pair(tuple(teacher.shape), tuple(student.shape))
-    images = checked_rois(rois)[:, 0]
-    check_rows(tuple(teacher.shape), len(images))
-    _, image, boxes = images.unique(return_inverse=True, return_counts=True)
-    return _l2_loss(teacher, student, 1.0 / (max(len(boxes), 1) * boxes.float()[image]))
+    check_shape(tuple(rois.shape))
+    check_rows(tuple(teacher.shape), len(rois))
+    native.check_tensors({"teacher": teacher, "student": student})
+    device = teacher.device if native.takes(teacher, student) else torch.device("cpu")
+    images = checked_rois(rois, device)[:, 0]
+    return _l2_loss(teacher, student, _box_weights(images))
+
+
+def _box_weights(images: torch.Tensor) -> torch.Tensor:
+    """1 / (N |R'_n|) of each box, from its image's index; NaN where that is NaN.
+
+    `unique` would say the same, but the host would have to wait for a GPU to learn how many.
+    """
+    if not len(images):
+        return images
+    ordered, order = images.sort()
+    starts = torch.ones_like(order)
+    starts[1:] = ordered[1:] != ordered[:-1]
+    image = starts.cumsum(0) - 1
+    boxes = torch.zeros_like(images).index_add_(0, image, torch.ones_like(images))
+    weights = torch.empty_like(images)
+    weights[order] = 1.0 / ((image[-1] + 1) * boxes[image])
+    return weights.where(~images.isnan(), torch.nan)
 
 
 def prediction_l2_loss(teacher: torch.Tensor, student: torch.Tensor) -> torch.Tensor:
     """1/(2N) sum_n |teacher_n - student_n|^2 -> ().
 
     teacher, student: (N, ...), probabilities. Source: L_p' of stage 2.
-    Raises ValueError for shapes that differ.
+    Raises ValueError for shapes, types or devices that do not fit.
     """
     check_pair(tuple(teacher.shape), tuple(student.shape))
-    return _l2_loss(teacher, student, torch.full(teacher.shape[:1], 1.0 / max(len(teacher), 1)))
+    native.check_tensors({"teacher": teacher, "student": student})
+    weight = 1.0 / max(len(teacher), 1)
+    return _l2_loss(teacher, student, teacher.new_full(teacher.shape[:1], weight))
 
 
 def check_pair(teacher: tuple[int, ...], student: tuple[int, ...]) -> None:
@@ -56,7 +78,7 @@ def _l2_loss(a: torch.Tensor, b: torch.Tensor, weights: torch.Tensor) -> torch.T
 
 
 class _L2Loss(torch.autograd.Function):
-    """The native path: float32 on the CPU."""
+    """The native path: float32 on the CPU or a GPU."""
 
     @staticmethod
     def forward(ctx, a, b, weights):

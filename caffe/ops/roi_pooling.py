@@ -1,14 +1,17 @@
 """RoI max pooling, over one grid of bins per box or over several."""
 
+import math
 from collections.abc import Sequence
 
 import torch
 from torch.autograd.function import once_differentiable
 
+from caffe.blob import checked_shape
 from caffe.ops import native
-from caffe.ops.rois import checked_rois
+from caffe.ops.rois import check_shape, checked_rois
 
 Grids = Sequence[tuple[int, int]]
+_MOST_GRIDS = 16  # kMostGrids in csrc/roi_pooling.h
 
 
 def roi_pooling(
@@ -45,15 +48,26 @@ def roi_pyramid_pooling(
     float32. An empty bin gives 0. Of equal maxima the first in row order gets the gradient; rois
     get none. A bin that holds a NaN gives NaN.
     Source: Fast R-CNN's ROIPooling; the factor is the authors' (and WSDDN's).
-    Raises ValueError for shapes that do not fit and, naming the row, for impossible rois.
+    Raises ValueError for shapes, numbers of bins, scales or types that do not fit, for more outputs
+    than a blob may have and, naming the row, for impossible rois (on a GPU later, see
+    caffe.ops.rois). rois may lie on another device than maps.
     """
     check_maps(tuple(maps.shape))
-    rows = checked_rois(rois, images=maps.shape[0])
-    factors = torch.ones(len(rows)) if rows.shape[1] == 5 else rows[:, 5] * score_scale + score_bias
+    native.check_tensors({"maps": maps})
+    grids = _checked_grids(grids)
+    _check_scales(spatial_scale, score_scale, score_bias)
+    check_shape(tuple(rois.shape))
+    checked_shape((max(len(rois), 1), maps.shape[1] * sum(h * w for h, w in grids)))
+    ours = native.takes(maps)
+    device = maps.device if ours else torch.device("cpu")
+    rows = checked_rois(rois, device, images=maps.shape[0], scale=spatial_scale)
+    factors = torch.ones_like(rows[:, 0])
+    if rows.shape[1] == 6:
+        factors = rows[:, 5] * score_scale + score_bias
     boxes = rows[:, :5].contiguous()
-    if native.takes(maps):
+    if ours:
         wanted = maps.requires_grad and torch.is_grad_enabled()
-        return _RoiPool.apply(maps, boxes, factors, torch.tensor(grids), spatial_scale, wanted)
+        return _RoiPool.apply(maps, boxes, factors, grids, float(spatial_scale), wanted)
     return roi_pyramid_pooling_reference(maps, boxes, factors, grids, spatial_scale)
 
 
@@ -63,34 +77,53 @@ def check_maps(shape: tuple[int, ...]) -> None:
         raise ValueError(f"expected maps of shape (N, C, H, W), got {shape}")
 
 
+def _checked_grids(grids: Grids) -> list[tuple[int, int]]:
+    checked = [(int(bins_h), int(bins_w)) for bins_h, bins_w in grids]
+    whole = all(tuple(grid) == ours for grid, ours in zip(grids, checked, strict=True))
+    if not whole or not 1 <= len(checked) <= _MOST_GRIDS or min(map(min, checked)) < 1:
+        raise ValueError(
+            f"expected 1 to {_MOST_GRIDS} grids of at least 1 bin a side, got {list(grids)}"
+        )
+    return checked
+
+
+def _check_scales(spatial_scale: float, score_scale: float, score_bias: float) -> None:
+    if not 0 < spatial_scale < math.inf:
+        raise ValueError(f"expected a finite spatial_scale above 0, got {spatial_scale}")
+    if not math.isfinite(score_scale) or not math.isfinite(score_bias):
+        raise ValueError(
+            f"expected a finite score_scale and score_bias, got {score_scale} and {score_bias}"
+        )
+
+
 class _RoiPool(torch.autograd.Function):
-    """The native path: float32 on the CPU."""
+    """The native path: float32 on the CPU or a GPU. The gradient has the memory format of maps."""
 
     @staticmethod
     def forward(ctx, maps, boxes, factors, grids, spatial_scale, wanted):
         _, channels, height, width = maps.shape
         pixels = maps.contiguous(memory_format=torch.channels_last)
-        top = maps.new_empty(len(boxes), channels * int(grids.prod(1).sum()))
-        argmax = torch.empty_like(top, dtype=torch.int32) if wanted else None
-        native.call(
-            "caffe_roi_pool_forward",
-            *(pixels, channels, height, width, boxes, factors, len(boxes)),
-            *(grids, len(grids), float(spatial_scale), top, argmax),
-        )
-        ctx.save_for_backward(argmax, boxes, factors, grids)
+        top = maps.new_empty(len(boxes), channels * sum(h * w for h, w in grids))
+        # fits_16_bits in csrc/roi_pooling.h says the same
+        index = torch.int16 if height * width < 2**16 else torch.int32
+        winners = torch.empty_like(top, dtype=index) if wanted else None
+        ctx.boxes = (len(boxes), spatial_scale, torch.tensor(grids), len(grids), *maps.shape)
+        native.call("caffe_roi_pool_forward", pixels, boxes, factors, *ctx.boxes, top, winners)
+        ctx.save_for_backward(winners, boxes, factors)
         ctx.maps_shape = maps.shape
+        ctx.channels_last = pixels.data_ptr() == maps.data_ptr() and not maps.is_contiguous()
         return top
 
     @staticmethod
     @once_differentiable
     def backward(ctx, top_diff):
-        argmax, boxes, factors, grids = ctx.saved_tensors
-        _, channels, height, width = ctx.maps_shape
-        maps_diff = top_diff.new_zeros(ctx.maps_shape)
+        winners, boxes, factors = ctx.saved_tensors
+        order = torch.channels_last if ctx.channels_last else torch.contiguous_format
+        maps_diff = torch.empty(ctx.maps_shape, device=top_diff.device, memory_format=order)
         native.call(
             "caffe_roi_pool_backward",
-            *(top_diff.contiguous(), argmax, boxes, factors, len(boxes)),
-            *(grids, len(grids), channels, height * width, maps_diff),
+            *(top_diff.contiguous(), winners, boxes, factors, *ctx.boxes),
+            *(maps_diff, int(ctx.channels_last)),
         )
         return maps_diff, None, None, None, None, None
 

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 import torch
 from torch.autograd.function import once_differentiable
 
+from caffe.blob import checked_shape
 from caffe.ops import native
-from caffe.ops.rois import checked_rois
+from caffe.ops.rois import check_shape, checked_rois
 
 
 def score_weighted_concat(features: Sequence[torch.Tensor], rois: torch.Tensor) -> torch.Tensor:
@@ -15,18 +16,26 @@ def score_weighted_concat(features: Sequence[torch.Tensor], rois: torch.Tensor) 
     features: each (R, ...); rois (R, 6), of which the score s' is read. -> (R, D), D the sum of the
     features' numbers per box. rois get no gradient.
     Source: the F_R' of stage 1, "concat over R of s'_R * roi_pool(F; R)".
-    Raises ValueError for rows that do not agree and, naming the row, for impossible rois.
+    Raises ValueError for rows, types or devices that do not agree and, naming the row, for
+    impossible rois (on a GPU later, see caffe.ops.rois).
     """
-    scores = checked_rois(rois, columns=(6,))[:, 5].contiguous()
-    check_features([tuple(feature.shape) for feature in features], len(scores))
+    check_shape(tuple(rois.shape), columns=(6,))
+    check_features([tuple(feature.shape) for feature in features], len(rois))
+    native.check_tensors({f"features {i}": feature for i, feature in enumerate(features, 1)})
     flat = [feature.flatten(1) for feature in features]
-    if native.takes(*flat):
+    checked_shape((len(rois), sum(feature.shape[1] for feature in flat)))
+    ours = native.takes(*flat)
+    device = flat[0].device if ours else torch.device("cpu")
+    scores = checked_rois(rois, device, columns=(6,))[:, 5].contiguous()
+    if ours:
         return _ScoreWeightedConcat.apply(scores, *flat)
     return score_weighted_concat_reference(flat, scores)
 
 
 def check_features(shapes: Sequence[tuple[int, ...]], boxes: int) -> None:
-    """Raises ValueError unless every shape is (boxes, ...)."""
+    """Raises ValueError unless there are shapes and every one is (boxes, ...)."""
+    if not shapes:
+        raise ValueError("expected at least one tensor of features")
     for i, shape in enumerate(shapes, 1):
         if len(shape) < 2 or shape[0] != boxes:
             raise ValueError(
@@ -35,7 +44,7 @@ def check_features(shapes: Sequence[tuple[int, ...]], boxes: int) -> None:
 
 
 class _ScoreWeightedConcat(torch.autograd.Function):
-    """The native path: float32 on the CPU."""
+    """The native path: float32 on the CPU or a GPU."""
 
     @staticmethod
     def forward(ctx, scores, *features):

@@ -1,4 +1,4 @@
-"""Inputs that every form of an operator is tested on: native, plain torch, numpy."""
+"""Inputs that every form of an operator is tested on: native, kernels, plain torch, numpy."""
 
 import numpy as np
 import torch
@@ -11,6 +11,9 @@ SHAPES = [
     (2, 64, 5, 8, 9, 3, 7, 0.3),  # exactly as many
     (4, 1, 13, 2, 11, 6, 9, 1.0),
     (3, 2, 4, 5, 0, 6, 7, 1 / 4),  # no box at all
+    (2, 1, 5, 4, 6, 8, 9, 0.4),  # more bins than one block of a kernel pools
+    (1, 2, 3, 4, 300, 5, 6, 0.5),  # more boxes than one lists at a time
+    (2, 261, 1, 3, 7, 4, 5, 0.2),  # more channels than one gathers
 ]
 
 
@@ -42,3 +45,8 @@ def values_and_gradients(function, *tensors):
     weight = torch.linspace(-1, 2, result.numel(), dtype=torch.float64)
     grads = torch.autograd.grad(result, leaves, weight.reshape(result.shape).to(result))
     return [result.detach(), *grads]
+
+
+def same_bits(these, those):
+    """Whether both lists of tensors hold the same numbers, wherever they lie."""
+    return all(torch.equal(a.cpu(), b.cpu()) for a, b in zip(these, those, strict=True))

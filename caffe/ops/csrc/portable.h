@@ -1,4 +1,7 @@
-// What lets one header serve C++ and CUDA, and one build serve old and new CPUs.
+// What lets one source serve C++ and CUDA, and one build serve old and new CPUs.
+//
+// The .h and .cu files keep to C++11 and to what CUDA 8 has, so that they also compile in a tree of
+// that time.
 #pragma once
 
 #include <cstdint>  // any of libc's headers says whether this is glibc
