@@ -3,7 +3,8 @@
     set.json       classes, image_root (relative to the folder), images_sha256, counts
     images.txt     one image path per line, relative to image_root; UTF-8
     labels.arr     labels (N,K) uint8 0/1; sizes (N,2) int32 width, height;
-                   truth (M,5) float32 class, x1, y1, x2, y2; truth_start (N+1,) int64
+                   truth (M,5) float32 class, x1, y1, x2, y2; truth_start (N+1,) int64;
+                   difficult (M,) uint8
     proposals.arr  boxes (N,B,5) float32 x1, y1, x2, y2, score, best first, zero rows after the
                    last; counts (N,) int32
 
@@ -22,6 +23,7 @@ from python_layers.array_file import DataError, read_arrays
 from python_layers.boxes import check_boxes
 
 AGAIN = "run the preparation again"
+SCORED_IMAGES = 100  # the first so many tell whether boxes have scores
 
 
 def decode_image(path):
@@ -67,6 +69,8 @@ class PreparedSet:
         arrays = self.read_part("labels.arr", AGAIN)
         self.labels, self.sizes = arrays["labels"], arrays["sizes"]
         self._truth, self._truth_start = arrays["truth"], arrays["truth_start"]
+        # Sets written before there were difficult boxes have no such array.
+        self._difficult = arrays.get("difficult", np.zeros(len(self._truth), np.uint8))
         self._proposals = None
         self.check_labels()
 
@@ -134,6 +138,10 @@ class PreparedSet:
         """Ground-truth boxes (m,5) float32 of one image: class index, x1, y1, x2, y2."""
         return self._truth[self._truth_start[index] : self._truth_start[index + 1]]
 
+    def difficult(self, index):
+        """(m,) uint8 of the same image: 1 for boxes that a detection score must ignore."""
+        return self._difficult[self._truth_start[index] : self._truth_start[index + 1]]
+
     @property
     def boxes_stored(self):
         """B of proposals.arr; opens it at the first use."""
@@ -142,6 +150,14 @@ class PreparedSet:
             arrays = self.read_part("proposals.arr", remedy)
             self._proposals = arrays["boxes"], arrays["counts"]
         return self._proposals[0].shape[1]
+
+    def has_scores(self):
+        """Whether the proposals differ in score: where they have none, each box has score 1."""
+        if not self.boxes_stored:
+            return True
+        boxes, counts = (array[:SCORED_IMAGES] for array in self._proposals)
+        used = np.arange(boxes.shape[1]) < counts[:, None]
+        return not used.any() or bool((boxes[..., 4][used] != 1).any())
 
     def proposals(self, index, limit):
         """The best proposals (n,5) float32 of one image: x1, y1, x2, y2, score; n <= limit <= B."""

@@ -74,6 +74,16 @@ class Batches:
         self.epoch, self.order = None, None
         if boxes:
             self.set.proposals(0, boxes)
+            self.check_scores()
+
+    def check_scores(self):
+        """DataError where the net is to read scores and the proposals have none."""
+        if self.options["score"] == "proposal" and not self.set.has_scores():
+            raise DataError(
+                f'{self.options["source"]}: param_str: score: expected "one", since the proposals '
+                'have no scores, got "proposal"; with "one" the RoI pooling needs score_scale 1 '
+                "and score_bias 0"
+            )
 
     def draw(self, kind, number):
         """The random generator of one draw: an epoch's order, a batch's scale, an image's flip."""

@@ -59,10 +59,11 @@ def test_a_set_survives_the_way_through_text(tmp_path):
         ("0.png 0 1 0 1 2 3 4", "list.txt:3: .* got 8 columns"),
         ("0.png 0 2 0", r"list\.txt:3: label 2: expected 0 or 1, got 2"),
         ("0.png 0 1.0 0", r"list\.txt:3: label 2: expected 0 or 1, got 1\.0"),
+        ("1.png 0 1 0", r"list\.txt: image 1\.png is listed twice; leave one of them out"),
         ("0.png 0 1 0 1 2 x 4 .5", r"list\.txt:3: expected numbers for the boxes: .*'x'"),
         ("0.png 0 1 0 1 2 23 4 .5", r"list\.txt:3: box 1: expected .* x2 <= 22, .* got 1 2 23 4"),
         ("0.png 0 1 0 1 2 3 4 .5 5 2 4 3 .5", r"list\.txt:3: box 2: expected .* got 5 2 4 3 0\.5"),
-        ("7.png 0 1 0", r"7\.png: cannot read the image: No such file"),
+        ("7.png 0 1 0", r"1 of 2 images cannot be used, .* 7\.png: missing"),
     ],
 )
 def test_mistakes_are_named_by_line(tmp_path, line, message):
@@ -73,13 +74,47 @@ def test_mistakes_are_named_by_line(tmp_path, line, message):
         convert_list.main([*source, "--classes", "3", "--set", str(tmp_path / "set")])
 
 
+def test_images_that_cannot_be_read_are_left_out_with_their_boxes(tmp_path):
+    write_images(tmp_path)
+    (tmp_path / "1.png").write_bytes(b"")
+    lines = [f"{n}.png 1 0 0 {n} 1 {n + 5} 6 .25" + f" 0 0 {n} 3 .5" * n for n in range(4)]
+    (tmp_path / "list.txt").write_text("\n".join([*lines, "x.png 1 1 1"]))
+    source = ["--import-list", str(tmp_path / "list.txt"), "--images", str(tmp_path)]
+    words = ["--classes", "3", "--set", str(tmp_path / "set"), "--skip-unreadable"]
+    convert_list.main([*source, *words])
+    prepared = PreparedSet(tmp_path / "set")
+    assert prepared.images == ["0.png", "2.png", "3.png"]
+    assert (prepared.counts["missing"], prepared.counts["unreadable"]) == (1, 1)
+    for index, number in enumerate((0, 2, 3)):
+        boxes = prepared.proposals(index, 4)
+        wanted = [[number, 1, number + 5, 6, 0.25], *[[0, 0, number, 3, 0.5]] * number]
+        np.testing.assert_array_equal(boxes, wanted)
+
+
+def test_lists_without_scores_both_ways(tmp_path):
+    write_images(tmp_path)
+    text = "0.png 1 0 0 1 2 3 4 5 6 7 8\n3.png 0 0 1\n"
+    (tmp_path / "list.txt").write_text(text)
+    source = ["--import-list", str(tmp_path / "list.txt"), "--images", str(tmp_path)]
+    words = ["--classes", "3", "--set", str(tmp_path / "set")]
+    with pytest.raises(DataError, match=r"list\.txt:1: .* a list without scores needs --score one"):
+        convert_list.main([*source, *words])
+    convert_list.main([*source, *words, "--score", "one"])
+    prepared = PreparedSet(tmp_path / "set")
+    np.testing.assert_array_equal(prepared.proposals(0, 2), [[1, 2, 3, 4, 1], [5, 6, 7, 8, 1]])
+    assert not prepared.has_scores()
+    words = ["--export-list", str(tmp_path / "again.txt"), "--set", str(tmp_path / "set")]
+    convert_list.main([*words, "--score", "one"])
+    assert (tmp_path / "again.txt").read_text() == text
+
+
 def test_the_last_class_needs_no_end_of_line(tmp_path):
     path = tmp_path / "names.txt"
     for content in (b"cat\ndog\neel", b"cat\r\ndog \r\neel\r\n\r\n"):
         path.write_bytes(content)
         assert convert_list.class_names(str(path)) == ["cat", "dog", "eel"]
     path.write_text("cat\n\neel\n")
-    with pytest.raises(DataError, match=r"names\.txt:2: expected the name of a class, got none"):
+    with pytest.raises(DataError, match=r"names\.txt:2: expected a name, got none"):
         convert_list.class_names(str(path))
 
 

@@ -1,16 +1,21 @@
 """COCO instances -> prepared set: labels, classes, boxes, counts, and the messages."""
 
+import errno
 import json
+import os
 import pathlib
 import subprocess
 import sys
 
+import image_files
 import numpy as np
 import prepare_coco
+import prepared
 import pytest
 
 from python_layers.array_file import DataError
 from python_layers.prepared_set import PreparedSet
+from tests.data_trees import BROKEN, ODD, coco_tree, files_of
 from tests.prepared_sets import SIZES, write_images
 
 ROOT = pathlib.Path(prepare_coco.__file__).parent
@@ -51,7 +56,7 @@ def prepare(tmp_path, coco, **options):
 
 def test_labels_boxes_and_counts(tmp_path, coco):
     counts = prepare(tmp_path, coco)
-    assert counts == {"raw": 5, "without_labels": 1, "unreadable": 0, "kept": 4}
+    assert counts == {"raw": 5, "without_labels": 1, "missing": 0, "unreadable": 0, "kept": 4}
     prepared = PreparedSet(tmp_path / "out")
     assert prepared.counts == counts
     assert prepared.classes == ["ape", "bat", "toad"]
@@ -83,8 +88,103 @@ def test_unreadable_images_stop_or_are_counted(tmp_path, coco):
     with pytest.raises(DataError, match=r"3\.jpg: expected a whole JPEG or PNG image, got 200"):
         prepare(tmp_path, coco)
     counts = prepare(tmp_path, coco, skip_unreadable=True)
-    assert counts == {"raw": 5, "without_labels": 1, "unreadable": 1, "kept": 3}
+    assert counts == {"raw": 5, "without_labels": 1, "missing": 0, "unreadable": 1, "kept": 3}
     assert PreparedSet(tmp_path / "out").images == ["1.jpg", "4.jpg", "0.jpg"]
+
+
+def prepare_tree(root, split="train", **options):
+    annotations = root / "annotations" / f"instances_{split}2014.json"
+    return prepare_coco.prepare_coco(annotations, root / f"{split}2014", root / "out", **options)
+
+
+def test_a_tree_with_odd_and_broken_images(tmp_path):
+    content = coco_tree(tmp_path, kinds=dict(zip(range(7), (*ODD, *BROKEN), strict=True)))
+    with pytest.raises(DataError, match="2 of 20 images cannot be used"):  # 4 has no label
+        prepare_tree(tmp_path)
+    counts = prepare_tree(tmp_path, skip_unreadable=True)
+    assert counts == {"raw": 24, "without_labels": 4, "missing": 0, "unreadable": 2, "kept": 18}
+    prepared = PreparedSet(tmp_path / "out")
+    assert prepared.classes == ["ape", "bat", "toad"]
+    ids = {entry["file_name"]: entry["id"] for entry in content["images"]}
+    rank = {1: 0, 13: 1, 90: 2}
+    for index, image in enumerate(prepared.images):
+        found = [a for a in content["annotations"] if a["image_id"] == ids[image]]
+        labels = {rank[a["category_id"]] for a in found}
+        assert set(np.flatnonzero(prepared.labels[index])) == labels
+        assert prepared.read_image(index).ndim == 3
+        assert len(prepared.truth(index)) == sum(not a["iscrowd"] for a in found)
+        assert not prepared.difficult(index).any()
+    prepare_tree(tmp_path, skip_unreadable=True, keep_unlabelled=True)
+    assert len(PreparedSet(tmp_path / "out")) == 21
+
+
+def test_annotations_of_another_year_or_split_are_noticed(tmp_path):
+    coco_tree(tmp_path)
+    message = r"val2014: expected images such as COCO_train2014_0+3\.jpg, got none of the 20 listed"
+    with pytest.raises(DataError, match=f"{message}; is it the folder of another year or split"):
+        prepare_coco.prepare_coco(
+            tmp_path / "annotations/instances_train2014.json",
+            tmp_path / "val2014",
+            tmp_path / "out",
+        )
+
+
+def test_an_interrupted_run_goes_on_with_the_images_it_has_seen(tmp_path, monkeypatch):
+    coco_tree(tmp_path, kinds={5: "cut"})
+    with pytest.raises(DataError, match="1 of 20 images"):
+        prepare_tree(tmp_path)
+    record = tmp_path / "out" / image_files.RECORD
+    record.write_text(record.read_text() + '["COCO_train2014_00')  # as a crash may leave it
+    seen = []
+    decode = image_files.decode_image
+    monkeypatch.setattr(image_files, "decode_image", lambda p: seen.append(p.name) or decode(p))
+    changed = tmp_path / "train2014" / "COCO_train2014_000000000010.jpg"
+    os.utime(changed, (1, 1))
+    prepare_tree(tmp_path, skip_unreadable=True)
+    assert sorted(seen) == ["COCO_train2014_000000000010.jpg", "COCO_train2014_000000000038.jpg"]
+    assert not record.exists()
+    assert len(PreparedSet(tmp_path / "out")) == 19
+
+
+def test_a_second_run_at_once_is_refused_and_harms_nothing(tmp_path):
+    coco_tree(tmp_path)
+    prepare_tree(tmp_path)
+    before = files_of(tmp_path / "out")
+    with prepared.own_folder(tmp_path / "out"):
+        command = [sys.executable, str(ROOT / "prepare_coco.py"), "--out", str(tmp_path / "out")]
+        command += ["--annotations", str(tmp_path / "annotations/instances_val2014.json")]
+        command += ["--images", str(tmp_path / "val2014")]
+        run = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert run.returncode == 1
+    assert run.stderr == (
+        f"prepare_coco.py: error: {tmp_path}/out: another run is writing here; wait for it, or "
+        "choose another place\n"
+    )
+    assert files_of(tmp_path / "out") == before
+    assert subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+
+def test_a_full_disk_keeps_the_set_that_was_there(tmp_path, monkeypatch):
+    coco_tree(tmp_path)
+    prepare_tree(tmp_path)
+    before = files_of(tmp_path / "out")
+    fsync, calls = os.fsync, []
+
+    def full(handle):
+        calls.append(handle)
+        if len(calls) > 1:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        fsync(handle)
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(DataError, match=r"out: no space left on the disk; free some and run the "):
+        prepare_tree(tmp_path, "val")
+    monkeypatch.undo()
+    after = files_of(tmp_path / "out")
+    assert after.pop(image_files.RECORD)
+    assert after == before
+    prepare_tree(tmp_path, "val")
+    assert PreparedSet(tmp_path / "out").images[0] == "COCO_val2014_000000000003.jpg"
 
 
 def change(kind, number, **values):
@@ -104,11 +204,17 @@ def change(kind, number, **values):
             r"annotation 2: .* x y width height, got \[5, 5",
         ),
         (change("annotations", 1, bbox=[5, "5", 4, None]), "annotation 2: expected a box x y"),
-        (change("annotations", 1, bbox=[np.nan, 5, 4, 3]), r"annotation 2: .* got nan 5 4 3"),
+        (
+            change("annotations", 1, bbox=[np.nan, 5, 4, 3]),
+            "annotation 2: .* got nan 5 nan 7",
+        ),
         (change("annotations", 0, category_id=8), "annotation 1: category_id 8 is not listed"),
         (change("annotations", 0, image_id=1), "annotation 1: image_id 1 is not listed"),
         (change("images", 3, width=99), r"3\.jpg: expected 99x26 pixels .*, got 37x26"),
-        (change("images", 3, file_name="x.jpg"), r"x\.jpg: cannot read the image: No such file"),
+        (change("images", 3, file_name="x.jpg"), r"1 of 4 images .*: x\.jpg: missing; fetch"),
+        (change("images", 3, file_name="1.jpg"), r"json: image 1\.jpg is listed twice; leave one"),
+        (change("images", 3, id=10), "json: images: id 10 is there twice; leave one of them out"),
+        (change("categories", 0, id=3), "categories: id 3 is there twice"),
         (lambda coco: coco["images"][2].pop("width"), "images: id 30: no 'width'"),
         (lambda coco: coco.pop("annotations"), "expected COCO instance annotations, got no 'ann"),
     ],
@@ -128,7 +234,7 @@ def test_missing_and_malformed_files_are_named(tmp_path, coco):
         prepare_coco.prepare_coco(tmp_path / "bad.json", tmp_path, tmp_path / "out")
     path = tmp_path / "instances.json"
     path.write_text(json.dumps(coco))
-    with pytest.raises(DataError, match=r"nowhere: no such folder: expected the images of"):
+    with pytest.raises(DataError, match=r"nowhere: no such folder: expected the images"):
         prepare_coco.prepare_coco(path, tmp_path / "nowhere", tmp_path / "out")
 
 
@@ -139,5 +245,5 @@ def test_the_command_prints_one_line_and_exits_with_1(tmp_path):
     assert run.returncode == 1
     assert run.stderr == (
         "prepare_coco.py: error: none.json: no such file: expected COCO instance annotations "
-        "(JSON)\n"
+        "(JSON); unpack their archive\n"
     )
