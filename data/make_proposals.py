@@ -1,7 +1,7 @@
-"""Compute the region proposals of a prepared set from its pixels.
+"""Compute the region proposals of a prepared set from its pixels, or import them.
 
-Runs on all cores, in shards: after an interruption the same command goes on. The result does not
-depend on the number of workers. See data/README.md.
+Computing runs on all cores, in shards: after an interruption the same command goes on. The result
+does not depend on the number of workers. See data/README.md.
 """
 
 import argparse
@@ -15,19 +15,20 @@ import shutil
 
 import cv2
 import numpy as np
-from prepared import natural, run_tool, start_worker, write_proposals
+from convert_list import frame_size
+from import_proposals import imported, open_source
+from prepared import natural, own_folder, run_tool, start_worker, write_proposals
 from proposals import edge_boxes, selective_search
+from recall import print_recall
 from tqdm import tqdm
 
 from python_layers.array_file import DataError, read_arrays
-from python_layers.boxes import overlaps, scale_boxes
+from python_layers.boxes import scale_boxes
 from python_layers.prepared_set import PreparedSet
 
 SHARD = 50
 VERSION = 1  # of the algorithms: raise it when the boxes change, so that sets are computed again
 METHODS = ("selective-search", "selective-search-fast", "edgeboxes")
-RECALL_BOXES = (16, 64, 200, 500)
-RECALL_IOUS = (0.5, 0.7)
 
 
 def read_forest(path):
@@ -65,6 +66,9 @@ def make_shard(folder, indices, path, meta, model):
     prepared, settings = PreparedSet(folder), meta["settings"]
     method = proposer(settings, model)
     found = [propose(method, prepared.read_image(index), settings) for index in indices]
+    if settings.get("score") == "one":
+        for boxes in found:
+            boxes[:, 4] = 1
     write_proposals(path, found, settings["boxes"], meta)
     return len(indices)
 
@@ -92,70 +96,97 @@ def make_shards(folder, shards, meta, model, workers):
             pool.shutdown(cancel_futures=True)
 
 
+def file_sha256(path):
+    """The SHA-256 of a file's bytes."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def boxes_of(shards):
+    """The boxes of each image of the finished shards, in order."""
+    for _, path in shards:
+        arrays, _ = read_arrays(path)
+        yield from (b[:n] for b, n in zip(arrays["boxes"], arrays["counts"], strict=True))
+
+
 def make_proposals(folder, settings, model=None, workers=None):
     """Write proposals.arr of the prepared set; False if it was there, with the same settings."""
     prepared, target = PreparedSet(folder), pathlib.Path(folder, "proposals.arr")
     if model:
-        forest = hashlib.sha256(pathlib.Path(model).read_bytes()).hexdigest()
-        settings = {**settings, "model_sha256": forest}
+        settings = {**settings, "model_sha256": file_sha256(model)}
     meta = {"images_sha256": prepared.images_sha256, "settings": {**settings, "version": VERSION}}
-    if is_made(target, meta):
-        return False
-    parts = target.with_suffix(".parts")
-    parts.mkdir(exist_ok=True)
-    every = range(len(prepared))
-    shards = [(every[i : i + SHARD], parts / f"{i:07d}.arr") for i in every[::SHARD]]
-    make_shards(folder, shards, meta, model, workers)
-    found = []
-    for _, path in shards:
-        arrays, _ = read_arrays(path)
-        found += [b[:n] for b, n in zip(arrays["boxes"], arrays["counts"], strict=True)]
-    write_proposals(target, found, settings["boxes"], meta)
-    shutil.rmtree(parts)
+    with own_folder(folder):
+        if is_made(target, meta):
+            return False
+        parts = target.with_suffix(".parts")
+        parts.mkdir(exist_ok=True)
+        every = range(len(prepared))
+        shards = [(every[i : i + SHARD], parts / f"{i:07d}.arr") for i in every[::SHARD]]
+        make_shards(folder, shards, meta, model, workers)
+        write_proposals(target, boxes_of(shards), settings["boxes"], meta, len(prepared))
+        shutil.rmtree(parts)
     return True
 
 
-def recall(prepared, limit):
-    """Share of the ground-truth boxes met by one of the best `limit` proposals, per RECALL_IOUS."""
-    best = []
-    for index in range(len(prepared)):
-        truth, boxes = prepared.truth(index), prepared.proposals(index, limit)
-        if len(truth) and len(boxes):
-            best.append(overlaps(truth[:, 1:], boxes).max(axis=1))
-        else:
-            best.append(np.zeros(len(truth)))
-    best = np.concatenate(best)
-    return [float((best >= iou).mean()) for iou in RECALL_IOUS]
+def import_proposals(folder, path, options):
+    """Write proposals.arr from somebody's file; False if it was there, from the same file."""
+    prepared, target = PreparedSet(folder), pathlib.Path(folder, "proposals.arr")
+    source = open_source(path, len(prepared.classes), options)
+    settings = {**options, "method": "import", "sha256": file_sha256(path)}
+    meta = {"images_sha256": prepared.images_sha256, "settings": settings}
+    with own_folder(folder):
+        if is_made(target, meta):
+            return False
+        boxes = tqdm(imported(prepared, source, path, options), "import", len(prepared))
+        write_proposals(target, boxes, options["boxes"], meta, len(prepared))
+    return True
 
 
-def print_recall(folder):
-    """Print the recall of the best RECALL_BOXES, and of all, against the set's ground truth."""
-    prepared = PreparedSet(folder)
-    stored = prepared.boxes_stored
-    if not sum(len(prepared.truth(index)) for index in range(len(prepared))):
-        raise DataError(f"{folder}: expected ground-truth boxes for --evaluate, got none")
-    for limit in sorted({*(n for n in RECALL_BOXES if n < stored), stored}):
-        values = zip(RECALL_IOUS, recall(prepared, limit), strict=True)
-        text = ", ".join(f"{100 * value:.1f}% at IoU {iou}" for iou, value in values)
-        print(f"{folder}: recall of the best {limit} boxes: {text}")
-
-
-def main(argv):
+def parse(argv):
+    """The options; those that do not belong together end the program."""
     parser = argparse.ArgumentParser(
         description=__doc__.splitlines()[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
     parser.add_argument("--set", required=True, help="folder of the prepared set")
     parser.add_argument("--boxes", type=natural(1), default=500, help="boxes stored per image")
-    parser.add_argument("--method", choices=METHODS, default=METHODS[0], help="see data/README.md")
-    parser.add_argument("--model", help="structured forest for edgeboxes (model.yml.gz)")
-    parser.add_argument("--max-side", type=natural(1), help="search on images shrunk to this side")
-    parser.add_argument("--workers", type=natural(1), default=os.cpu_count(), help="processes")
+    parser.add_argument(
+        "--score", choices=("own", "one"), default="own", help="one: each box counts alike"
+    )
     parser.add_argument("--evaluate", action="store_true", help="print the recall, too")
+    compute = parser.add_argument_group("to compute them")
+    compute.add_argument("--method", choices=METHODS, default=METHODS[0], help="see data/README.md")
+    compute.add_argument("--model", help="structured forest for edgeboxes (model.yml.gz)")
+    compute.add_argument("--max-side", type=natural(1), help="search on images shrunk to this side")
+    compute.add_argument("--workers", type=natural(1), default=os.cpu_count(), help="processes")
+    source = parser.add_argument_group("to import them")
+    source.add_argument("--import", dest="source", metavar="FILE", help=".mat, .json or a list")
+    source.add_argument("--annotations", metavar="FILE", help=".json: the instances its ids are of")
+    source.add_argument("--mat-base", type=int, choices=(0, 1), default=1, help=".mat: first pixel")
+    source.add_argument("--frame", type=frame_size, help="list: WxH that its boxes refer to")
+    source.add_argument(
+        "--allow-missing", action="store_true", help="images may be without boxes in FILE"
+    )
     options = parser.parse_args(argv)
     if options.model and options.method != "edgeboxes":
         parser.error("--model belongs to --method edgeboxes")
-    settings = {"boxes": options.boxes, "method": options.method, "max_side": options.max_side}
-    made = make_proposals(options.set, settings, options.model, options.workers)
+    if options.source and (options.model or options.max_side):
+        parser.error("--model and --max-side belong to computing, not to --import")
+    if not options.source and (options.annotations or options.frame or options.allow_missing):
+        parser.error("--annotations, --frame and --allow-missing belong to --import")
+    return options
+
+
+def main(argv):
+    options = parse(argv)
+    if options.source:
+        settings = {"boxes": options.boxes, "score": options.score, "base": options.mat_base}
+        settings |= {"annotations": options.annotations, "frame": options.frame}
+        settings |= {"allow_missing": options.allow_missing}
+        made = import_proposals(options.set, options.source, settings)
+    else:
+        settings = {"boxes": options.boxes, "method": options.method, "max_side": options.max_side}
+        settings |= {"score": "one"} if options.score == "one" else {}
+        made = make_proposals(options.set, settings, options.model, options.workers)
     print(f"{options.set}: proposals {'made' if made else 'already made with these settings'}")
     if options.evaluate:
         print_recall(options.set)

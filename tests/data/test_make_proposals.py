@@ -1,12 +1,16 @@
 """Proposals of a set: the same for any number of workers, resumed, checked, measured."""
 
+import errno
+import os
+
 import make_proposals
 import numpy as np
 import pytest
+from prepared import own_folder
 
 from python_layers.array_file import DataError, read_arrays, write_arrays
 from python_layers.prepared_set import PreparedSet
-from tests.prepared_sets import SIZES, make_set
+from tests.prepared_sets import make_set
 
 SETTINGS = {"boxes": 5, "method": "selective-search-fast", "max_side": None}
 
@@ -65,35 +69,6 @@ def test_boxes_found_on_a_small_copy_are_in_the_image_frame():
     np.testing.assert_allclose(boxes, [[0, 0, 59, 47, 0.7], [15, 12, 29, 23, 0.2]], rtol=1e-6)
 
 
-def test_recall_counts_the_truth_that_is_met(tmp_path, capsys):
-    out, *_ = make_set(tmp_path)
-    prepared = PreparedSet(out)
-    _, meta = read_arrays(out / "proposals.arr")
-    boxes, counts = np.zeros((7, 6, 5), np.float32), np.ones(7, np.int32)
-    for index, (width, height) in enumerate(SIZES):
-        boxes[index, 0] = [0, 0, width - 1, height - 1, 0.1]
-    boxes[:2, 0, :4] = [prepared.truth(0)[0, 1:], prepared.truth(1)[0, 1:]]
-    boxes[5, 1], counts[5], counts[6] = [*prepared.truth(5)[0, 1:], 0.05], 2, 0
-    write_arrays(out / "proposals.arr", {"boxes": boxes, "counts": counts}, meta)
-    whole = [index for index in (2, 3, 4) if covers_half(prepared, index)]
-    assert len(whole) != 3, "some truth must be missed for the test to say anything"
-    prepared = PreparedSet(out)
-    first = (2 + len(whole) + covers_half(prepared, 5)) / 7
-    assert make_proposals.recall(prepared, 1)[0] == pytest.approx(first)
-    assert make_proposals.recall(prepared, 2)[0] == pytest.approx((3 + len(whole)) / 7)
-    make_proposals.print_recall(out)
-    assert f"the best 6 boxes: {100 * (3 + len(whole)) / 7:.1f}% at IoU 0.5" in (
-        capsys.readouterr().out
-    )
-
-
-def covers_half(prepared, index):
-    """Whether the truth box covers at least half of the image, so that the whole image meets it."""
-    _, x1, y1, x2, y2 = prepared.truth(index)[0]
-    width, height = prepared.sizes[index]
-    return (x2 - x1 + 1) * (y2 - y1 + 1) >= 0.5 * width * height
-
-
 def test_a_file_that_is_no_forest_is_named(folder, tmp_path):
     (tmp_path / "forest.yml.gz").write_bytes(b"no forest")
     settings = {**SETTINGS, "method": "edgeboxes"}
@@ -108,3 +83,44 @@ def test_options_that_do_not_fit_are_refused(capsys):
     with pytest.raises(SystemExit):
         make_proposals.main(["--set", "x", "--boxes", "0"])
     assert "expected an integer >= 1, got '0'" in capsys.readouterr().err
+    for words, message in (
+        (["--import", "x.mat", "--max-side", "9"], "belong to computing, not to --import"),
+        (["--frame", "8x9"], "--annotations, --frame and --allow-missing belong to --import"),
+    ):
+        with pytest.raises(SystemExit):
+            make_proposals.main(["--set", "x", *words])
+        assert message in capsys.readouterr().err
+
+
+def test_a_second_run_at_once_is_refused(folder):
+    with own_folder(folder), pytest.raises(DataError, match="set: another run is writing here"):
+        make_proposals.make_proposals(folder, SETTINGS, workers=1)
+    assert make_proposals.make_proposals(folder, SETTINGS, workers=1)
+
+
+def test_a_full_disk_keeps_the_shards_that_are_made(folder, monkeypatch):
+    def full(*args):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(make_proposals, "write_proposals", full)
+        with pytest.raises(DataError, match="set: no space left on the disk; free some and run"):
+            make_proposals.make_proposals(folder, SETTINGS, workers=1)
+    assert len(list((folder / "proposals.parts").iterdir())) == 3
+    monkeypatch.setattr(make_proposals, "make_shard", None)  # nothing is left to compute
+    assert make_proposals.make_proposals(folder, SETTINGS, workers=1)
+
+
+def test_boxes_that_count_alike(folder, capsys):
+    words = ["--set", str(folder), "--boxes", "5", "--workers", "1", "--method"]
+    make_proposals.main([*words, "selective-search-fast"])
+    prepared = PreparedSet(folder)
+    own = [prepared.proposals(index, 5) for index in range(7)]
+    assert prepared.has_scores()
+    make_proposals.main([*words, "selective-search-fast", "--score", "one"])
+    assert capsys.readouterr().out == f"{folder}: proposals made\n" * 2
+    prepared = PreparedSet(folder)
+    assert not prepared.has_scores()
+    for index, boxes in enumerate(own):
+        np.testing.assert_array_equal(prepared.proposals(index, 5)[:, :4], boxes[:, :4])
+        assert (prepared.proposals(index, 5)[:, 4] == 1).all()
