@@ -9,7 +9,7 @@
     data    ...    each array in C order at `offset` bytes from the beginning of the data,
                    a multiple of 64, zeros between; nothing after the last array
 
-dtype is "|u1", "<i4", "<i8" or "<f4" (numpy's names). Nothing is pickled.
+dtype is "|u1", "<i4", "<i8", "<f2" or "<f4" (numpy's names). Nothing is pickled.
 """
 
 import contextlib
@@ -25,7 +25,7 @@ MAGIC = b"MLICARR\n"
 VERSION = 1
 PREFIX = struct.Struct("<8sII")
 ALIGNMENT = 64
-DTYPES = ("|u1", "<i4", "<i8", "<f4")
+DTYPES = ("|u1", "<i4", "<i8", "<f2", "<f4")
 
 
 class DataError(ValueError):
@@ -52,21 +52,52 @@ def aligned(offset):
     return -(-offset // ALIGNMENT) * ALIGNMENT
 
 
+def make_head(path, arrays, meta):
+    """(head, offsets, size) of the file `path` that holds {name: (dtype, shape)}.
+
+    head are the bytes up to the data, offsets where in the file each array begins, size is the
+    number of bytes in all.
+    """
+    layout, offset, end = {}, 0, 0
+    for name, (dtype, shape) in arrays.items():
+        if dtype not in DTYPES:
+            raise TypeError(f"{path}: array {name}: dtype {dtype} is not in {DTYPES}")
+        layout[name] = {"dtype": dtype, "shape": shape, "offset": offset}
+        end = offset + math.prod(shape) * np.dtype(dtype).itemsize
+        offset = aligned(end)
+    header = json.dumps({"arrays": layout, "meta": meta}, sort_keys=True).encode()
+    head = PREFIX.pack(MAGIC, VERSION, len(header)) + header
+    head += bytes(aligned(len(head)) - len(head))
+    offsets = {name: len(head) + entry["offset"] for name, entry in layout.items()}
+    return head, offsets, len(head) + end
+
+
 def write_arrays(path, arrays, meta):
     """Write {name: array} and the JSON-able `meta` to `path`, atomically."""
-    layout, offset = {}, 0
-    for name, array in arrays.items():
-        if array.dtype.str not in DTYPES:
-            raise TypeError(f"{path}: array {name}: dtype {array.dtype.str} is not in {DTYPES}")
-        layout[name] = {"dtype": array.dtype.str, "shape": array.shape, "offset": offset}
-        offset = aligned(offset + array.nbytes)
-    header = json.dumps({"arrays": layout, "meta": meta}, sort_keys=True).encode()
-    begin = aligned(PREFIX.size + len(header))
+    shapes = {name: (array.dtype.str, array.shape) for name, array in arrays.items()}
+    head, offsets, _ = make_head(path, shapes, meta)
     with atomic_file(path) as file:
-        file.write(PREFIX.pack(MAGIC, VERSION, len(header)) + header)
+        file.write(head)
         for name, array in arrays.items():
-            file.write(bytes(begin + layout[name]["offset"] - file.tell()))
+            file.write(bytes(offsets[name] - file.tell()))
             file.write(np.ascontiguousarray(array).data if array.size else b"")
+
+
+def reserve_arrays(path, arrays, meta):
+    """Make a file of zeros for {name: (dtype, shape)}, atomically, taking its disk space at once.
+
+    Raises OSError naming the file where the disk has too little.
+    """
+    head, _, size = make_head(path, arrays, meta)
+    with atomic_file(path) as file:
+        file.write(head)
+        file.flush()
+        try:
+            os.posix_fallocate(file.fileno(), 0, size)
+        except OSError as error:
+            raise OSError(
+                error.errno, f"cannot reserve {size:,} bytes: {error.strerror}", str(path)
+            ) from None
 
 
 def read_header(path):
