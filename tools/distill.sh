@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Distil the teacher into the student: tools/distill.sh stage1 stage2 --dataset coco --gpu 0
 # stage1 transfers features, stage2 predictions; either may be given alone.
+# With --cache the teacher is asked once about every image (tools/cache_teacher.py) before.
 # Options as in `python tools/train.py --help`; the same command resumes.
 set -euo pipefail
 tools=$(dirname "$0")
@@ -13,4 +14,11 @@ if [[ ${#stages[@]} -eq 0 && ${1:-} != -h && ${1:-} != --help ]]; then
   echo "distill.sh: expected stage1, stage2 or both, got '${1:-nothing}'; see distill.sh --help" >&2
   exit 1
 fi
-exec "$("$tools/python.sh")" "$tools/train.py" "${stages[@]}" "$@"
+python=$("$tools/python.sh")
+for word in "$@"; do
+  if [[ $word == --cache || $word == --cache=* ]]; then
+    "$python" "$tools/cache_teacher.py" "${stages[@]}" "$@"
+    break
+  fi
+done
+exec "$python" "$tools/train.py" "${stages[@]}" "$@"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable, Sequence
 
 
 def natural(text: str) -> int:
@@ -11,3 +12,14 @@ def natural(text: str) -> int:
     if number < 1:
         raise argparse.ArgumentTypeError(f"expected a whole number from 1 on, got {text!r}")
     return number
+
+
+def one_of(words: Sequence[str]) -> Callable[[str], str]:
+    """An option's word out of these: argparse's `choices`, which refuse that none is given."""
+
+    def parse(text: str) -> str:
+        if text not in words:
+            raise argparse.ArgumentTypeError(f"expected one of {', '.join(words)}, got {text!r}")
+        return text
+
+    return parse

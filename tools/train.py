@@ -6,7 +6,7 @@
 A stage reads models/<dataset>/<stage>/{train,solver}.prototxt and works in
 out/<dataset>/seed<k>/<stage>/: its own copy of both files, log.jsonl, snapshots. Ctrl-C
 writes a snapshot; the same command continues from the last one, and passes over a stage that is
-complete.
+complete. With --cache stages 1 and 2 read what tools/cache_teacher.py has written of the teacher.
 tools/train_wsddn.sh and tools/distill.sh call it; they take the same options.
 """
 
@@ -23,17 +23,19 @@ from pathlib import Path
 
 import numpy as np
 import run_files
+import teacher
 from errors import USER_ERRORS, UserError
 from google.protobuf import text_format
 from hardware import hardware
-from options import natural
+from options import natural, one_of
 from tqdm import tqdm
 
 import caffe
 from caffe.proto import caffe_pb2
+from python_layers.teacher_cache import TeacherCache, variants_of
 
 STAGES = ("pretrain", "wsddn", "student", "stage1", "stage2")
-TEACHER_PREFIX = "teacher_"
+DATA_LAYERS = ("ProposalData", "CachedTeacherData")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,6 +46,7 @@ class Stage:
     folder: Path
     weights: tuple[Path, ...]  # loaded by layer name, in this order
     teacher: Path | None  # loaded into the layers of the same name behind `teacher_`
+    cache: Path | None = None  # or its answers, read from here
 
 
 def plan(name: str, options: argparse.Namespace) -> Stage:
@@ -51,14 +54,16 @@ def plan(name: str, options: argparse.Namespace) -> Stage:
     seed = Path(options.runs) / f"seed{options.seed}"
     if name == "pretrain":
         return Stage(name, Path(options.runs) / name, (), None)
-    folder, initial = seed / name, _initial_weights(options)
+    folder, weights = seed / name, (_initial_weights(options),)
     if name in ("wsddn", "student"):
-        return Stage(name, folder, (initial,), None)
-    if name == "stage1":
-        teacher = options.teacher or run_files.last_weights(seed / "wsddn")
-        return Stage(name, folder, (initial,), Path(teacher))
-    first = options.stage1 or run_files.last_weights(seed / "stage1")
-    return Stage(name, folder, (initial, Path(first)), None)
+        return Stage(name, folder, weights, None)
+    if name == "stage2":
+        weights += (Path(options.stage1 or run_files.last_weights(seed / "stage1")),)
+    if options.cache is not None:
+        cache = teacher.cache_file(options, name)
+        return Stage(name, folder, weights, teacher.weights_file(options), cache)
+    # The weights of stage 1 hold the teacher, unless they come from a training with a cache.
+    return Stage(name, folder, weights, teacher.weights_file(options) if name == "stage1" else None)
 
 
 def _initial_weights(options: argparse.Namespace) -> Path:
@@ -100,7 +105,7 @@ def edit_data_layer(net: caffe_pb2.NetParameter, start: int, options: argparse.N
                 images.root_folder = f"{Path(options.source).parent}/"
             images.batch_size = options.batch_size or images.batch_size
             return images.batch_size
-        if layer.type == "Python" and layer.python_param.layer == "ProposalData":
+        if layer.type == "Python" and layer.python_param.layer in DATA_LAYERS:
             param = json.loads(layer.python_param.param_str)
             param.update(seed=options.seed, start=start)
             if options.source:
@@ -121,13 +126,42 @@ def edit_student_size(net: caffe_pb2.NetParameter, size: int | None) -> None:
             layer.interp_param.height = layer.interp_param.width = size
 
 
+def edit_cache(net: caffe_pb2.NetParameter, cache: Path) -> None:
+    """Name the teacher's cache, and the student's size, to the layer that reads the cache."""
+    sizes = [la.interp_param.height for la in net.layer if "data_student" in la.top]
+    for layer in net.layer:
+        if layer.python_param.layer == "CachedTeacherData":
+            param = json.loads(layer.python_param.param_str)
+            param["cache"] = str(cache)
+            if "student_side" in param:
+                param["student_side"] = sizes[0]
+            layer.python_param.param_str = json.dumps(param)
+
+
+def check_cache(stage: Stage, options: argparse.Namespace) -> None:
+    """DataError unless the cache is there, of this teacher and net, with all that is to be read.
+
+    That it is of these images and proposals is for the layer that reads it.
+    """
+    path = Path(options.models) / options.dataset / stage.name / "train.prototxt"
+    net = run_files.read_prototxt(path, caffe_pb2.NetParameter())
+    edit_data_layer(net, 0, options)
+    part = teacher.part_of(net, stage.name)
+    cache = TeacherCache(stage.cache, teacher.build_command(options, [stage.name]))
+    cache.check(**teacher.fingerprint(part, stage.teacher))
+    cache.check_complete(variants_of(teacher.data_options(part[0])))
+
+
 def write_run(stage: Stage, options: argparse.Namespace, start: int) -> tuple[Path, int]:
     """The run's own train.prototxt and solver.prototxt; the solver's path and the batch size."""
     solver = read_solver(stage.name, options)
-    source = Path(options.models) / options.dataset / stage.name / "train.prototxt"
+    name = "train_cached" if stage.cache else "train"
+    source = Path(options.models) / options.dataset / stage.name / f"{name}.prototxt"
     net = run_files.read_prototxt(source, caffe_pb2.NetParameter())
     batch_size = edit_data_layer(net, start * max(1, solver.iter_size), options)
     edit_student_size(net, options.student_size)
+    if stage.cache:
+        edit_cache(net, stage.cache)
     solver.net = str(stage.folder / "train.prototxt")
     solver.snapshot_prefix = str(stage.folder / stage.name)
     solver.solver_mode = solver.CPU if options.gpu is None else solver.GPU
@@ -138,12 +172,13 @@ def write_run(stage: Stage, options: argparse.Namespace, start: int) -> tuple[Pa
     return path, batch_size * max(1, solver.iter_size)
 
 
-def load_teacher(net: caffe.Net, weights: Path, deploy: Path) -> None:
-    """Copy a trained T-WDet into the layers named teacher_<its layer>."""
-    teacher = caffe.Net(str(deploy), str(weights), caffe.TEST)
-    for name, blobs in teacher.params.items():
-        for mine, blob in zip(net.params[TEACHER_PREFIX + name], blobs, strict=True):
-            mine.data[...] = blob.data
+def load_weights(net: caffe.Net, stage: Stage, options: argparse.Namespace) -> None:
+    """Load what the stage starts from, and the teacher where none came with it."""
+    for weights in stage.weights:
+        net.copy_from(str(weights))
+    if stage.cache is None and (stage.teacher or teacher.is_missing(net)):
+        deploy = Path(options.models) / options.dataset / "wsddn" / "deploy.prototxt"
+        teacher.load(net, stage.teacher or teacher.weights_file(options), deploy)
 
 
 def start_solver(stage: Stage, options: argparse.Namespace) -> tuple[caffe.SGDSolver, int]:
@@ -157,11 +192,7 @@ def start_solver(stage: Stage, options: argparse.Namespace) -> tuple[caffe.SGDSo
     if state:
         solver.restore(str(state))
         return solver, batch_size
-    for weights in stage.weights:
-        solver.net.copy_from(str(weights))
-    if stage.teacher:
-        deploy = Path(options.models) / options.dataset / "wsddn" / "deploy.prototxt"
-        load_teacher(solver.net, stage.teacher, deploy)
+    load_weights(solver.net, stage, options)
     return solver, batch_size
 
 
@@ -244,6 +275,8 @@ def train(stage: Stage, options: argparse.Namespace) -> None:
     if run_files.iteration_of(run_files.last_state(stage.folder)) >= total:
         print(f"{stage.folder}: complete ({total} iterations)")
         return
+    if stage.cache:
+        check_cache(stage, options)
     stage.folder.mkdir(parents=True, exist_ok=True)
     run_files.check_same_options(stage.folder, _identity(stage, options))
     solver, batch_size = start_solver(stage, options)
@@ -276,15 +309,21 @@ def _step(stage: Stage, solver: caffe.SGDSolver, log: Log) -> None:
 def _identity(stage: Stage, options: argparse.Namespace) -> dict:
     """The options that must be the same when a run is continued."""
     names = ("dataset", "seed", "source", "batch_size", "scales", "student_size", "base_lr")
-    return {"stage": stage.name} | {name: getattr(options, name) for name in names}
+    given = {name: getattr(options, name) for name in names}
+    # A snapshot of the one holds the teacher, which the other has no layers for.
+    return {"stage": stage.name, **given, "cached": True if stage.cache else None}
 
 
-def parser() -> argparse.ArgumentParser:
-    """The command line, documented by --help."""
+def parser(
+    description: str = __doc__, stages: Sequence[str] = STAGES, count: str = "+"
+) -> argparse.ArgumentParser:
+    """The command line, documented by --help; `count` of `stages` as argparse's nargs."""
     make = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    make.add_argument("stages", nargs="+", choices=STAGES, metavar="STAGE", help=", ".join(STAGES))
+    make.add_argument(
+        "stages", nargs=count, type=one_of(stages), metavar="STAGE", help=", ".join(stages)
+    )
     make.add_argument(
         "--dataset", default="demo", choices=("demo", "coco", "nuswide", "voc2007"), help="(demo)"
     )
@@ -315,19 +354,32 @@ def parser() -> argparse.ArgumentParser:
     solver.add_argument("--display", type=natural, metavar="N", help="iterations between log lines")
     start = make.add_argument_group("weights to start from (default: where earlier stages end)")
     start.add_argument("--weights", metavar="FILE", help="VGG16's, for the convolutions, fc6, fc7")
-    start.add_argument("--teacher", metavar="FILE", help="T-WDet's, for stage1")
+    start.add_argument("--teacher", metavar="FILE", help="T-WDet's, for stage1 and the cache")
     start.add_argument("--stage1", metavar="FILE", help="stage 1's, for stage2")
+    start.add_argument(
+        "--cache",
+        nargs="?",
+        const="",
+        metavar="FOLDER",
+        help="in stage1 and stage2 read the teacher's answers, which tools/cache_teacher.py has "
+        "written (to <runs>/seed<k>/teacher_cache), instead of running the teacher",
+    )
     return make
 
 
-def run(options: argparse.Namespace) -> None:
-    """Train the stages in the method's order."""
+def prepare(options: argparse.Namespace) -> None:
+    """Fill in the folder of the results; compute where the options say."""
     options.runs = options.runs or f"out/{options.dataset}"
     if options.gpu is None:
         caffe.set_mode_cpu()
     else:
         caffe.set_device(options.gpu)
         caffe.set_mode_gpu()
+
+
+def run(options: argparse.Namespace) -> None:
+    """Train the stages in the method's order."""
+    prepare(options)
     for name in sorted(set(options.stages), key=STAGES.index):
         train(plan(name, options), options)
 

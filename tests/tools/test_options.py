@@ -4,7 +4,7 @@ import argparse
 
 import pytest
 import train
-from options import natural
+from options import natural, one_of
 
 
 def test_whole_numbers_from_one_on():
@@ -19,3 +19,15 @@ def test_train_takes_no_other(capsys, option):
     with pytest.raises(SystemExit):
         train.parser().parse_args(["student", option, "0"])
     assert f"argument {option}" in capsys.readouterr().err
+
+
+def test_a_word_out_of_several(capsys):
+    assert one_of(("wsddn", "stage1"))("stage1") == "stage1"
+    with pytest.raises(argparse.ArgumentTypeError, match="expected one of a, b, got 'c'"):
+        one_of("ab")("c")
+    for words in (["stage3"], []):
+        with pytest.raises(SystemExit):
+            train.parser().parse_args(words)
+    assert "expected one of pretrain, wsddn, student, stage1, stage2, got" in (
+        capsys.readouterr().err
+    )
