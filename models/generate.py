@@ -1,9 +1,9 @@
 """Write the nets and solvers below models/, for all data sets: python models/generate.py [--check]
 
-models/<dataset>/<stage>/{train,test,deploy,solver}.prototxt are this program's output; change
-them here. The nets of models/<dataset>/<net>/ come from models/nets/. `--check` writes nothing and
-exits with 1 if a file differs. Names of layers and blobs, and what the stages compute, are
-explained in models/README.md.
+models/<dataset>/<stage>/{train,train_cached,test,deploy,solver}.prototxt are this program's
+output; change them here. The nets of models/<dataset>/<net>/ come from models/nets/. `--check`
+writes nothing and exits with 1 if a file differs. Names of layers and blobs, and what the stages
+compute, are explained in models/README.md.
 """
 
 import argparse
@@ -273,6 +273,27 @@ def add_data(n: caffe.NetSpec, dataset: Dataset, recipe: Recipe | None, rois: bo
         n[name] = top
 
 
+def add_cached_data(
+    n: caffe.NetSpec, dataset: Dataset, stage: str, tops: tuple[str, ...], **more: Any
+) -> None:
+    """data, label and the teacher's blobs `tops`, read from the cache of the stage."""
+    options = {
+        "source": f"data/{dataset.name}/train",
+        "cache": f"out/{dataset.name}/seed1/teacher_cache/{stage}.arr",
+        "batch_size": dataset.recipes[stage].batch,
+        "scales": dataset.size.scales,
+        "mean": MEAN,
+        "mirror": True,
+        "shuffle": True,
+        **more,
+    }
+    names = ("data", "label", *tops)
+    layer = {"module": "python_layers.cached_teacher_data", "layer": "CachedTeacherData"}
+    made = L.Python(ntop=len(names), param_str=json.dumps(options), **layer)
+    for name, top in zip(names, made, strict=True):
+        n[name] = top
+
+
 def add_inputs(n: caffe.NetSpec, **shapes: tuple[int, ...]) -> None:
     for name, shape in shapes.items():
         n[name] = L.Input(shape={"dim": list(shape)})
@@ -344,14 +365,11 @@ def student_deploy(dataset: Dataset) -> caffe.NetSpec:
 def stage1_train(dataset: Dataset, student_size: Size | None = None) -> caffe.NetSpec:
     """L_f between the taps of the teacher and of the student, whose size may be another one."""
     n = caffe.NetSpec()
-    recipe = dataset.recipes["stage1"]
-    add_data(n, dataset, recipe, rois=True)
+    add_data(n, dataset, dataset.recipes["stage1"], rois=True)
     n.silence = L.Silence(n.label, ntop=0)
     teacher = Branch(n, dataset.size, FROZEN, "teacher_")
     scores = teacher.detect(n.data, n.rois, n.roi_mask, dataset.classes)
-    student = Branch(n, student_size or dataset.size, TRAINED)
-    add_student_data(n, student.size)
-    student.convolve(n.data_student)
+    student = stage1_student(n, student_size or dataset.size)
     n.rois_teacher, n.rois_student = L.Python(
         *(n.rois, scores, n.roi_mask, n.data, n.data_student),
         ntop=2,
@@ -360,12 +378,36 @@ def stage1_train(dataset: Dataset, student_size: Size | None = None) -> caffe.Ne
         layer="RoISelection",
         param_str=json.dumps({"nms_iou": 0.5, "top": dataset.size.kept, "objectness": "max"}),
     )
-    features_teacher = tap_features(teacher, n.rois_teacher, teacher.size)
-    features = tap_features(student, n.rois_student, teacher.size)
-    n.loss_feature = L.FeatureL2Loss(
-        features_teacher, features, n.rois_student, loss_weight=recipe.transfer_weight
-    )
+    tap_features(teacher, n.rois_teacher, teacher.size)
+    add_feature_loss(n, dataset, student)
     return n
+
+
+def stage1_train_cached(dataset: Dataset) -> caffe.NetSpec:
+    """stage1_train with the teacher's cache in the teacher's place."""
+    n = caffe.NetSpec()
+    tops, side = ("rois_student", "teacher_features"), dataset.size.student_side
+    add_cached_data(n, dataset, "stage1", tops, student_side=side)
+    n.silence = L.Silence(n.label, ntop=0)
+    add_feature_loss(n, dataset, stage1_student(n, dataset.size))
+    return n
+
+
+def stage1_student(n: caffe.NetSpec, size: Size) -> Branch:
+    """The student's convolutions on `data`."""
+    student = Branch(n, size, TRAINED)
+    add_student_data(n, size)
+    student.convolve(n.data_student)
+    return student
+
+
+def add_feature_loss(n: caffe.NetSpec, dataset: Dataset, student: Branch) -> None:
+    """L_f between teacher_features and what the student makes of rois_student."""
+    features = tap_features(student, n.rois_student, dataset.size)
+    n.loss_feature = L.FeatureL2Loss(
+        *(n.teacher_features, features, n.rois_student),
+        loss_weight=dataset.recipes["stage1"].transfer_weight,
+    )
 
 
 def tap_features(branch: Branch, rois: Top, teacher: Size) -> Top:
@@ -384,14 +426,28 @@ def tap_features(branch: Branch, rois: Top, teacher: Size) -> Top:
 def stage2_train(dataset: Dataset) -> caffe.NetSpec:
     """L_p + lambda * L_p' between p'^T and p'^S = sigmoid(z / t)."""
     n = caffe.NetSpec()
-    recipe, classes = dataset.recipes["stage2"], dataset.classes
-    add_data(n, dataset, recipe, rois=True)
+    add_data(n, dataset, dataset.recipes["stage2"], rois=True)
     teacher = Branch(n, dataset.size, FROZEN, "teacher_")
-    scores = teacher.detect(n.data, n.rois, n.roi_mask, classes, TEACHER_TEMPERATURE)
-    p_teacher = teacher.sum_boxes(scores, classes)
+    scores = teacher.detect(n.data, n.rois, n.roi_mask, dataset.classes, TEACHER_TEMPERATURE)
+    teacher.sum_boxes(scores, dataset.classes)
+    add_prediction_losses(n, dataset)
+    return n
+
+
+def stage2_train_cached(dataset: Dataset) -> caffe.NetSpec:
+    """stage2_train with the teacher's cache in the teacher's place."""
+    n = caffe.NetSpec()
+    add_cached_data(n, dataset, "stage2", ("teacher_p",))
+    add_prediction_losses(n, dataset)
+    return n
+
+
+def add_prediction_losses(n: caffe.NetSpec, dataset: Dataset) -> None:
+    """The student on `data`; L_p against `label` and lambda * L_p' against teacher_p."""
+    recipe = dataset.recipes["stage2"]
     add_student_data(n, dataset.size)
     student = Branch(n, dataset.size, TRAINED, new_rate=recipe.new_rate)
-    z = student.recognise(n.data_student, "fc8_labels", classes)
+    z = student.recognise(n.data_student, "fc8_labels", dataset.classes)
     n.loss = L.SigmoidCrossEntropyLoss(z, n.label)
     # A Parameter layer starts at 0, so it holds what is learned of t: t = start + offset.
     learned = {"lr_mult": 10, "decay_mult": 0}
@@ -400,9 +456,8 @@ def stage2_train(dataset: Dataset) -> caffe.NetSpec:
     n.fc8_tempered = L.Scale(z, n.inverse_temperature, axis=0)
     n.p_student = L.Sigmoid(n.fc8_tempered)
     n.loss_prediction = L.PredictionL2Loss(
-        p_teacher, n.p_student, loss_weight=recipe.transfer_weight
+        n.teacher_p, n.p_student, loss_weight=recipe.transfer_weight
     )
-    return n
 
 
 def object_net(dataset: Dataset, recipe: Recipe | None) -> caffe.NetSpec:
@@ -469,6 +524,8 @@ STAGES = {
     "student/deploy": (student_deploy, "any student: p (1,K) of one image"),
     "stage1/train": (stage1_train, "stage 1, feature-level transfer (L_f)"),
     "stage2/train": (stage2_train, "stage 2, prediction-level transfer (L_p + lambda L_p')"),
+    "stage1/train_cached": (stage1_train_cached, "stage 1 with the teacher's answers from a cache"),
+    "stage2/train_cached": (stage2_train_cached, "stage 2 with the teacher's answers from a cache"),
 }
 WHAT = {
     "train_val": "the net for both phases, on its data",

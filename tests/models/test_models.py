@@ -6,6 +6,7 @@ import re
 
 import numpy as np
 import pytest
+import teacher
 import torch
 from google.protobuf import text_format
 
@@ -20,7 +21,7 @@ FILES = [
     (dataset.name, path) for dataset in generate.DATASETS for path in generate.messages(dataset)
 ]
 NETS = [(name, path) for name, path in FILES if not path.endswith("solver")]
-TRAINED = [path for name, path in NETS if name == "demo" and path.endswith("train")]
+TRAINED = [path for name, path in NETS if name == "demo" and "/train" in path]
 BATCH = 3
 
 
@@ -30,7 +31,7 @@ def read(name, path):
 
 
 def phase_of(path):
-    return caffe.TRAIN if path.endswith("train") else caffe.TEST
+    return caffe.TRAIN if "/train" in path else caffe.TEST
 
 
 def with_inputs(net, dataset, batch=BATCH):
@@ -44,6 +45,11 @@ def with_inputs(net, dataset, batch=BATCH):
             image = (batch, 3, size.side, size.side)
             rows = (batch * size.boxes, 6), (batch, size.boxes)
             shapes = [image, (batch, dataset.classes), *rows]
+        elif layer.python_param.layer == "CachedTeacherData":
+            image, labels = (batch, 3, size.side, size.side), (batch, dataset.classes)
+            kept, count = batch * size.kept, size.widths[-1] * size.grid**2
+            cached = [(kept, 6), (kept, count)] if "rois_student" in layer.top else [labels]
+            shapes = [image, labels, *cached]
         else:
             continue
         layer.type = "Input"
@@ -63,6 +69,12 @@ def fill_data(net, dataset, rng, real):
             data[...] = rng.normal(0, 50, data.shape)
         elif name == "label":
             data[...] = rng.integers(0, 2, data.shape)
+        elif name.startswith("teacher_"):
+            data[...] = rng.random(data.shape)
+        elif name == "rois_student":
+            corners = np.sort(rng.integers(0, size.student_side, (len(data), 2, 2)), axis=1)
+            data[:, 0], data[:, 5] = np.repeat(np.arange(len(real)), size.kept), 1
+            data[:, 1:5] = corners.reshape(-1, 4)
     if "rois" not in net.inputs:
         return
     rois = net.blobs["rois"].data.reshape(len(real), size.boxes, 6)
@@ -194,7 +206,7 @@ def test_a_training_step_moves_what_it_may(path, tmp_path):
     message = with_inputs(read("demo", path), DEMO)
     net_file, solver_file = tmp_path / "net.prototxt", tmp_path / "solver.prototxt"
     net_file.write_text(text_format.MessageToString(message))
-    options = read("demo", path.removesuffix("train") + "solver")
+    options = read("demo", path.partition("/")[0] + "/solver")
     options.ClearField("test_net")
     options.ClearField("test_iter")
     options.ClearField("test_interval")
@@ -214,10 +226,27 @@ def test_a_training_step_moves_what_it_may(path, tmp_path):
         if not np.array_equal(blob.data, before[name][i])
     }
     may = {(n, i) for n in before for i in range(len(before[n])) if not n.startswith("teacher_")}
-    if path == "stage1/train":
+    if path.startswith("stage1"):
         assert {name for name, _ in may} == {n for n in before if re.fullmatch(r"conv\d_\d", n)}
     assert moved == may
-    assert len(may) == {"stage1/train": 26, "stage2/train": 33, "wsddn/train": 34}.get(path, 32)
+    counts = {"stage1": 26, "stage2": 33, "wsddn": 34}
+    assert len(may) == counts.get(path.partition("/")[0], 32)
+
+
+@pytest.mark.parametrize("stage", ["stage1", "stage2"])
+@pytest.mark.parametrize("name", DATASETS)
+def test_train_cached_is_train_without_the_teacher(name, stage):
+    live, cached = (read(name, f"{stage}/{file}") for file in ("train", "train_cached"))
+    asked = {la.name for la in teacher.part_of(live, stage)} - {"data_student"}
+    student = [layer for layer in live.layer if layer.name not in asked]
+    assert list(cached.layer)[1:] == student
+    made = {top for layer in cached.layer for top in layer.top}
+    assert made.issuperset(bottom for layer in cached.layer for bottom in layer.bottom)
+    mine, other = (json.loads(net.layer[0].python_param.param_str) for net in (cached, live))
+    assert mine.pop("cache") == f"out/{name}/seed1/teacher_cache/{stage}.arr"
+    side = mine.pop("student_side", None)
+    assert side == (DATASETS[name].size.student_side if stage == "stage1" else None)
+    assert mine == {key: other[key] for key in other if key not in ("boxes", "score")}
 
 
 def test_wsddn_computes_the_methods_formulas():
