@@ -144,6 +144,55 @@ def test_labels_and_boxes_are_checked(tmp_path):
         assert len(PreparedSet(out).proposals(1, 6)) == 2
 
 
+def test_difficult_boxes_and_sets_from_before_there_were_any(tmp_path):
+    out, _, _, truth = make_set(tmp_path)
+    assert not any(PreparedSet(out).difficult(index).any() for index in range(7))
+    marks = [np.full(len(boxes), index % 2) for index, boxes in enumerate(truth)]
+    labels = PreparedSet(out).labels
+    names = [f"{number}.png" for number in range(7)]
+    write_set(out, tmp_path / "images", names, CLASSES, labels, SIZES, truth, {}, marks)
+    for index, wanted in enumerate(marks):
+        np.testing.assert_array_equal(PreparedSet(out).difficult(index), wanted)
+    arrays, meta = read_arrays(out / "labels.arr")
+    old = {name: array for name, array in arrays.items() if name != "difficult"}
+    write_arrays(out / "labels.arr", old, meta)
+    np.testing.assert_array_equal(PreparedSet(out).difficult(3), [0])
+
+
+def test_boxes_without_scores_are_told_from_scored_ones(tmp_path):
+    out, boxes, *_ = make_set(tmp_path)
+    _, meta = read_arrays(out / "proposals.arr")
+    assert PreparedSet(out).has_scores()
+    for found in boxes:
+        found[:, 4] = 1
+    write_proposals(out / "proposals.arr", boxes, 6, meta)
+    assert not PreparedSet(out).has_scores()
+    boxes[-1][0, 4] = 0.5
+    write_proposals(out / "proposals.arr", boxes, 6, meta)
+    assert PreparedSet(out).has_scores()
+    write_proposals(out / "proposals.arr", [found[:0] for found in boxes], 6, meta)
+    assert PreparedSet(out).has_scores(), "nothing speaks against it"
+
+
+def test_proposals_are_written_one_image_at_a_time(tmp_path):
+    _, boxes, *_ = make_set(tmp_path)
+    write_proposals(tmp_path / "a", boxes, 5, {})
+    write_proposals(tmp_path / "b", (found for found in boxes), 5, {}, 7)
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+    arrays, _ = read_arrays(tmp_path / "a")
+    np.testing.assert_array_equal(arrays["counts"], [4, 2, 5, 0, 5, 5, 1])
+    with pytest.raises(ValueError, match="b: expected 8 images, got 7"):
+        write_proposals(tmp_path / "b", (found for found in boxes), 5, {}, 8)
+
+
+def test_what_a_killed_run_left_is_cleared_away(tmp_path):
+    out, *_ = make_set(tmp_path)
+    (out / ".unfinished").mkdir()
+    (out / ".unfinished" / "labels.arr").write_bytes(b"half")
+    make_set(tmp_path)
+    assert sorted(os.listdir(out)) == ["images.txt", "labels.arr", "proposals.arr", "set.json"]
+
+
 def test_unreadable_and_changed_images_are_named(tmp_path):
     out, *_ = make_set(tmp_path, suffix=".jpg")
     path = tmp_path / "images" / "3.jpg"

@@ -5,9 +5,10 @@ import json
 import cv2
 import numpy as np
 import pytest
+from prepared import write_proposals
 
 import caffe
-from python_layers.array_file import DataError
+from python_layers.array_file import DataError, read_arrays
 from python_layers.prepared_set import PreparedSet
 from python_layers.proposal_data import ProposalData
 from tests.prepared_sets import SIZES, make_set
@@ -239,3 +240,16 @@ def test_inside_a_net(made, tmp_path):
             np.testing.assert_array_equal(net.blobs[name].data, values)
     assert {batch[0].shape[2] for batch in wanted} == {24, 56}
     np.testing.assert_array_equal(wanted[0][1], labels[:2])
+
+
+def test_a_net_that_expects_scores_is_told_that_there_are_none(tmp_path):
+    out, boxes, *_ = make_set(tmp_path)
+    _, meta = read_arrays(out / "proposals.arr")
+    for found in boxes:
+        found[:, 4] = 1
+    write_proposals(out / "proposals.arr", boxes, 6, meta)
+    message = 'set: param_str: score: expected "one", since the proposals have no scores, got'
+    with pytest.raises(DataError, match=f"{message} .* needs score_scale 1 and score_bias 0"):
+        make_layer(out)
+    make_layer(out, score="one")
+    make_layer(out, tops=2)

@@ -1,0 +1,48 @@
+"""Load the weights that a training starts from, and notice what did not come with them.
+
+Caffe loads by layer name and passes over layers that the file does not have: with another
+file's names a training would silently start from noise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+from errors import UserError
+
+import caffe
+
+SAMPLE = 4096  # numbers of a blob that tell whether it was loaded
+
+
+def load(net: caffe.Net, path: Path, needed: Iterable[str] = ()) -> list[str]:
+    """Copy a weights file into the net; the names of the layers that it left as they were.
+
+    Raises UserError if there is no such file, or none of the `needed` layers' weights in it; what
+    copy_from raises, naming each blob, before anything is loaded, if a shape does not fit.
+    """
+    if not Path(path).is_file():
+        raise UserError(
+            f"{path}: no such file: expected weights to start from; VGG16's come with: "
+            "python data/download.py"
+        )
+    before = {name: _sample(blobs) for name, blobs in net.params.items()}
+    net.copy_from(str(path))
+    after = {name: _sample(blobs) for name, blobs in net.params.items()}
+    fresh = [name for name in before if np.array_equal(before[name], after[name])]
+    missing = [name for name in needed if name in fresh]
+    if missing:
+        name = missing[0]
+        shapes = ", ".join(str(tuple(blob.data.shape)) for blob in net.params[name])
+        raise UserError(
+            f'{path}: expected weights for layer "{name}" ({shapes}), got none; '
+            f"{len(before) - len(fresh)} of the net's {len(before)} layers were found in it"
+        )
+    return fresh
+
+
+def _sample(blobs: Iterable[caffe.Blob]) -> np.ndarray:
+    """Some numbers of the first blob: weights are random before and others after loading."""
+    return next(iter(blobs)).data.reshape(-1)[:SAMPLE].copy()
