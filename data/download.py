@@ -43,7 +43,10 @@ def open_url(url, have, version):
             whole = re.fullmatch(r"bytes \*/(\d+)", error.headers.get("Content-Range", ""))
             if error.code == 416 and whole and int(whole[1]) == have:
                 return None, have, have
-            raise DataError(f"{url}: the server answers {error.code} {error.reason}") from None
+            remedy = "; delete the unfinished file FILE.part" if error.code == 416 else ""
+            raise DataError(
+                f"{url}: the server answers {error.code} {error.reason}{remedy}"
+            ) from None
     except (OSError, ValueError) as error:
         raise DataError(f"{url}: {getattr(error, 'reason', error)}") from None
     if response.status == 206:

@@ -77,7 +77,7 @@ def image_sizes(root, images, out):
                     sizes.append(facts)
                     continue
                 sizes.append((facts[2], facts[3]))
-                if image not in known:
+                if facts is not known.get(image):
                     record.write(json.dumps([image, *facts]) + "\n")
         finally:
             pool.shutdown(cancel_futures=True)

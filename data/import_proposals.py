@@ -1,8 +1,8 @@
 """Read region proposals that somebody else has computed: .mat, COCO results, released lists.
 
 Each source knows which images it has boxes for, and gives them (n, 5) float64 as x1, y1, x2, y2
-in inclusive pixel corners of the image and a score. A source finds an image of a prepared set by
-its path, its file name, or its file name without the suffix.
+in inclusive pixel corners of the image and a score. An image of a prepared set is that of a source
+with the same path, else the same file name, else the same file name without the suffix.
 """
 
 import array
@@ -26,6 +26,20 @@ def keys_of(image):
     """What a source may call an image, the most particular name first."""
     path = pathlib.PurePosixPath(image)
     return image, path.name, path.stem
+
+
+def by_any_name(names):
+    """{key: number} of the source's images by each of their keys; the first one keeps a key."""
+    numbers = {}
+    for number, name in enumerate(names):
+        for key in keys_of(name):
+            numbers.setdefault(key, number)
+    return numbers
+
+
+def look_up(table, keys):
+    """What the table has under the first of these keys that it has, or None."""
+    return next((table[key] for key in keys if key in table), None)
 
 
 def best_first(boxes):
@@ -59,11 +73,11 @@ class MatSource:
         names, sizes = variables["images"], {len(self.boxes), len(variables["images"])}
         if len(sizes | ({len(self.scores)} if self.scores is not None else set())) > 1:
             raise DataError(f"{path}: expected as many boxes and scores as images; fetch it again")
-        self.number = {names[number]: number for number in range(len(names))}
+        self.numbers = by_any_name(names[number] for number in range(len(names)))
 
     def find(self, image, size):
         """The boxes of an image, or None."""
-        number = next((self.number[key] for key in keys_of(image) if key in self.number), None)
+        number = look_up(self.numbers, keys_of(image))
         if number is None:
             return None
         boxes = np.asarray(self.boxes[number], np.float64).reshape(-1, 4)
@@ -141,7 +155,7 @@ class ResultsSource:
         keys = [self.names.get(path), self.names.get(name)] if self.names else [path, name, stem]
         if digits and not self.names:
             keys.append(int(digits[0]))
-        rows = next((self.boxes[key] for key in keys if key in self.boxes), None)
+        rows = look_up(self.boxes, keys)
         return None if rows is None else self.best(rows)
 
 
@@ -151,23 +165,25 @@ class ListSource:
 
     def __init__(self, path, labels, frame, columns):
         self.path, self.labels, self.frame, self.columns = path, labels, frame, columns
-        self.start, position = {}, 0
+        names, self.places, position = [], [], 0
         with open(path, "rb") as file:
             for number, line in enumerate(file, 1):
                 if line.strip():
-                    name = line.split(maxsplit=1)[0].decode("utf-8", "replace")
-                    self.start[name] = position, number
+                    names.append(line.split(maxsplit=1)[0].decode("utf-8", "replace"))
+                    self.places.append((position, number))
                 position += len(line)
+        self.numbers = by_any_name(names)
 
     def find(self, image, size):
         """The boxes of an image of (width, height), or None."""
-        place = next((self.start[key] for key in keys_of(image) if key in self.start), None)
-        if place is None:
+        found = look_up(self.numbers, keys_of(image))
+        if found is None:
             return None
+        start, number = self.places[found]
         with open(self.path, "rb") as file:
-            file.seek(place[0])
+            file.seek(start)
             line = file.readline().decode("utf-8", "replace")
-        where = f"{self.path}:{place[1]}"
+        where = f"{self.path}:{number}"
         _, _, boxes = parse_line(line, self.labels, where, self.columns)
         if self.frame:
             check_boxes(boxes, *self.frame, where)

@@ -46,13 +46,21 @@ def hdf_value(file, item):
     return array
 
 
+def read_hdf(path):
+    """read_variables of version 7.3; the file stays open for its cells."""
+    try:
+        file = h5py.File(path, "r")
+        return {name: hdf_value(file, item) for name, item in file.items() if name[0] != "#"}
+    except (OSError, KeyError) as error:
+        raise DataError(f"{path}: expected a .mat, got: {error}; fetch it again") from None
+
+
 def read_variables(path):
     """{name: array, text or sequence of a cell array's elements}; DataError if it is no .mat."""
     try:
         found = scipy.io.loadmat(path)
     except NotImplementedError:  # scipy's way to say that it is of version 7.3
-        file = h5py.File(path, "r")
-        return {name: hdf_value(file, item) for name, item in file.items() if name[0] != "#"}
+        return read_hdf(path)
     except FileNotFoundError:
         raise DataError(f"{path}: no such file: expected a .mat") from None
     except Exception as error:  # whatever scipy stumbles over in a damaged file

@@ -119,6 +119,14 @@ def test_servers_that_do_not_have_it_are_named(tmp_path, server):
     assert not (tmp_path / "x.bin").exists()
 
 
+def test_more_than_the_server_has_is_not_taken_for_the_file(tmp_path, server):
+    (tmp_path / "x.bin.part").write_bytes(CONTENT + b"more")
+    (tmp_path / "x.bin.part.version").write_text(server.tag)
+    with pytest.raises(DataError, match=r"/file: the server answers 416 .*; delete .*part"):
+        download.download(server.url, tmp_path / "x.bin")
+    assert not (tmp_path / "x.bin").exists()
+
+
 def test_two_downloads_of_one_file_do_not_mix(tmp_path, server):
     part = tmp_path / "x.bin.part"
     with open(part, "ab") as file:

@@ -152,7 +152,7 @@ def test_released_lists_in_another_order(foreign, tmp_path, frame):
         found = boxes[number]
         found = scale_boxes(found, SIZES[number], frame) if frame else found
         columns = " ".join(f"{value:.9g}" for value in found.ravel())
-        lines.append(f"{number}.png 0 0 1 {columns}\n")
+        lines.append(f"/theirs/{number}.png 0 0 1 {columns}\n")
     (tmp_path / "list.txt").write_text("\n".join(lines))
     words = ["--frame", "48x64"] if frame else []
     check(import_file(folder, tmp_path / "list.txt", *words), boxes, rtol=1e-4 if frame else 0)
@@ -206,6 +206,10 @@ def test_bad_mat_files_are_named(foreign, tmp_path):
     with pytest.raises(DataError, match=r"b\.mat: image \d\.png: expected a box inside"):
         import_file(folder, path)
     path.write_bytes(path.read_bytes()[:300])
+    with pytest.raises(DataError, match=r"b\.mat: expected a \.mat, got: .*; fetch it again"):
+        import_file(folder, path)
+    write_hdf_mat(path, boxes)
+    path.write_bytes(path.read_bytes()[:1500])
     with pytest.raises(DataError, match=r"b\.mat: expected a \.mat, got: .*; fetch it again"):
         import_file(folder, path)
     with pytest.raises(DataError, match=r"none\.mat: no such file: expected proposals to import"):

@@ -140,8 +140,11 @@ def test_an_interrupted_run_goes_on_with_the_images_it_has_seen(tmp_path, monkey
     monkeypatch.setattr(image_files, "decode_image", lambda p: seen.append(p.name) or decode(p))
     changed = tmp_path / "train2014" / "COCO_train2014_000000000010.jpg"
     os.utime(changed, (1, 1))
-    prepare_tree(tmp_path, skip_unreadable=True)
+    with pytest.raises(DataError, match="1 of 20 images"):
+        prepare_tree(tmp_path)
     assert sorted(seen) == ["COCO_train2014_000000000010.jpg", "COCO_train2014_000000000038.jpg"]
+    prepare_tree(tmp_path, skip_unreadable=True)
+    assert seen[2:] == ["COCO_train2014_000000000038.jpg"]
     assert not record.exists()
     assert len(PreparedSet(tmp_path / "out")) == 19
 

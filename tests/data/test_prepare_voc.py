@@ -105,5 +105,9 @@ def test_a_box_that_sticks_out_by_a_pixel_is_rounding(tmp_path):
         f"<annotation><size><width>23</width><height>17</height></size>{objects}</annotation>"
     )
     prepared = prepare(tmp_path)
+    text = (folder / "Annotations/000005.xml").read_text()
     wanted = [[7, 0, 2.25, 9, 16], [7, 22, 3, 22, 9]]
     np.testing.assert_array_equal(prepared.truth(0), wanted)
+    (folder / "Annotations/000005.xml").write_text(text.replace("24</xmax>", "25</xmax>"))
+    with pytest.raises(DataError, match="object 2: expected a box inside 23x17, got 22 3 24 9"):
+        prepare(tmp_path)
