@@ -236,8 +236,8 @@ def notes(table: dict) -> list[str]:
     if most > 1:
         counted += f"; mean±sample standard deviation over {most} seeds"
     drawn = (
-        f"{INTERVAL}: basic bootstrap interval of mAP, over {table['resamples']:,} resamples of the "
-        "images with replacement (differences: of both nets on the same resample)"
+        f"{INTERVAL}: basic bootstrap interval of mAP over {table['resamples']:,} resamples of "
+        "the images with replacement (differences: of both nets on the same resample)"
     )
     gap = f"{GAIN}: gain of distillation, {GAP}: lead of the teacher; gap closed: their ratio"
     quoted = [f"paper, quoted: {table['paper']['source']}"] if table["paper"]["rows"] else []

@@ -37,11 +37,18 @@ def write_set(folder, count, seed):
     folder.mkdir(parents=True)
     for name, (width, height) in zip(names, sizes, strict=True):
         cv2.imwrite(str(folder / name), random.integers(0, 255, (height, width, 3), np.uint8))
-    truth = [np.zeros((0, 5), np.float32)] * count
+    truth = [truth_boxes(random, *pair) for pair in zip(labels, sizes, strict=True)]
     prepared.write_set(folder, folder, names, CLASSES, labels, sizes, truth, {"kept": count})
     boxes = [random_boxes(random, size) for size in sizes]
     sha256 = json.loads((folder / "set.json").read_text())["images_sha256"]
     prepared.write_proposals(folder / "proposals.arr", boxes, BOXES, {"images_sha256": sha256})
+
+
+def truth_boxes(random, labels, size):
+    """(n,5) float32: a box of each class of the image: class, inclusive corners."""
+    classes = np.flatnonzero(labels)
+    ends = np.sort(random.integers(0, size, (2, len(classes), 2)), axis=0)
+    return np.column_stack([classes, *ends]).astype(np.float32)
 
 
 def random_boxes(random, size):
