@@ -98,6 +98,23 @@ def test_the_same_command_passes_over_a_complete_stage(data, runs):
     assert (runs / "seed1" / "stage1" / "stage1_iter_2.caffemodel").stat().st_mtime_ns == before
 
 
+def test_precision_and_recompute(data, runs, tmp_path):
+    start = runs / "pretrain" / "pretrain_iter_2.caffemodel"
+    here = ("--dataset", "demo", "--runs", tmp_path, "--weights", start, *LIMITS)
+    here = (*here, "--source", data / "train", "--recompute")
+    told = call("tools/train.py", "wsddn", *here, "--precision", "bf16")
+    assert "wsddn: peak memory so far " in told
+    text = (tmp_path / "seed1" / "wsddn" / "log.jsonl").read_text()
+    about, *lines = map(json.loads, text.splitlines())
+    assert about["precision"] == "bf16"
+    exact = (runs / "seed1" / "wsddn" / "log.jsonl").read_text().splitlines()[1:]
+    for line, other in zip(lines, map(json.loads, exact), strict=True):
+        assert line["loss"] != other["loss"]
+        assert line["loss"] == pytest.approx(other["loss"], rel=0.05)
+    told = call("tools/train.py", "wsddn", *here, "--iterations", 3, code=1)
+    assert "started with other options (precision bf16 -> None)" in told
+
+
 def test_more_iterations_resume_from_the_last_snapshot(data, runs, tmp_path):
     start = runs / "pretrain" / "pretrain_iter_2.caffemodel"
     here = ("--dataset", "demo", "--runs", tmp_path, "--weights", start, "--batch-size", 4)

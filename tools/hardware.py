@@ -1,12 +1,14 @@
-"""What a figure was measured on."""
+"""What a figure was measured on, and what memory it took."""
 
 from __future__ import annotations
 
 import os
 import pathlib
 import platform
+import resource
 import shutil
 import subprocess
+import sys
 
 
 def hardware() -> str:
@@ -24,3 +26,11 @@ def hardware() -> str:
         # Without a driver it prints an error where the name would be.
         parts += answer.stdout.splitlines()[:1] if answer.returncode == 0 else []
     return ", ".join(parts)
+
+
+def peak_memory() -> str:
+    """The most memory that this process has held, and PyTorch on the GPU if it computes there."""
+    host = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20  # Linux counts in KiB
+    torch = sys.modules.get("torch")
+    gpu = torch.cuda.max_memory_allocated() if torch and torch.cuda.is_available() else 0
+    return f"{host:.2f} GiB" + (f", {gpu / 2**30:.2f} GiB on the GPU" if gpu else "")

@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import os
 import signal
 import sys
 import time
@@ -26,7 +27,7 @@ import run_files
 import teacher
 from errors import USER_ERRORS, UserError
 from google.protobuf import text_format
-from hardware import hardware
+from hardware import hardware, peak_memory
 from options import natural, one_of
 from tqdm import tqdm
 
@@ -189,6 +190,8 @@ def start_solver(stage: Stage, options: argparse.Namespace) -> tuple[caffe.SGDSo
     # Another stream of random numbers from where it stopped than from the beginning.
     caffe.set_random_seed(options.seed * 1_000_003 + start)
     solver = caffe.get_solver(str(path))
+    if options.recompute:
+        solver.net.recompute = True
     if state:
         solver.restore(str(state))
         return solver, batch_size
@@ -264,6 +267,7 @@ def about(stage: Stage, options: argparse.Namespace, batch_size: int) -> dict:
         "started": time.strftime("%Y-%m-%d %H:%M:%S"),
         "hardware": hardware(),
         "batch_size": batch_size,
+        "precision": options.precision,
         "weights": [str(path) for path in (*stage.weights, stage.teacher) if path],
     }
 
@@ -291,6 +295,7 @@ def train(stage: Stage, options: argparse.Namespace) -> None:
                 bar.set_postfix_str(f"loss {line['loss']:.4g}, {line['images_per_s']:.0f} images/s")
     if run_files.iteration_of(run_files.last_state(stage.folder)) < solver.iter:
         solver.snapshot()
+    print(f"{stage.name}: peak memory so far {peak_memory()}")
     if solver.iter < total:
         raise KeyboardInterrupt
 
@@ -311,7 +316,9 @@ def _identity(stage: Stage, options: argparse.Namespace) -> dict:
     names = ("dataset", "seed", "source", "batch_size", "scales", "student_size", "base_lr")
     given = {name: getattr(options, name) for name in names}
     # A snapshot of the one holds the teacher, which the other has no layers for.
-    return {"stage": stage.name, **given, "cached": True if stage.cache else None}
+    precision = None if options.precision == "fp32" else options.precision
+    cached = True if stage.cache else None
+    return {"stage": stage.name, **given, "cached": cached, "precision": precision}
 
 
 def parser(
@@ -329,6 +336,17 @@ def parser(
     )
     make.add_argument("--seed", type=int, default=1, help="of weights, order, dropout (1)")
     make.add_argument("--gpu", type=int, metavar="ID", help="train on this GPU (default: the CPU)")
+    make.add_argument(
+        "--precision",
+        default="fp32",
+        choices=("fp32", "tf32", "bf16", "fp16"),
+        help="compute in it; weights, their updates and all files stay float32 (fp32)",
+    )
+    make.add_argument(
+        "--recompute",
+        action="store_true",
+        help="compute each stage of VGG16 again in the backward pass: less memory, slower",
+    )
     make.add_argument("--models", default="models", help="folder of the nets (models)")
     make.add_argument("--runs", help="folder of the results (out/<dataset>)")
     sizes = make.add_argument_group("data and sizes (default: as in the net's data layer)")
@@ -369,7 +387,11 @@ def parser(
 
 def prepare(options: argparse.Namespace) -> None:
     """Fill in the folder of the results; compute where the options say."""
+    # The progress bar and log.jsonl say what Caffe's log would.
+    os.environ.setdefault("GLOG_minloglevel", "2")
     options.runs = options.runs or f"out/{options.dataset}"
+    if options.precision != "fp32":
+        caffe.set_precision(options.precision)
     if options.gpu is None:
         caffe.set_mode_cpu()
     else:

@@ -1,11 +1,13 @@
-"""hardware.py: the GPU is named where nvidia-smi knows one, and nothing else in its place."""
+"""hardware.py: the GPU is named where nvidia-smi knows one; the peak of memory."""
 
 import os
+import re
 import shutil
 import subprocess
 
+import numpy as np
 import pytest
-from hardware import hardware
+from hardware import hardware, peak_memory
 
 
 @pytest.mark.parametrize(
@@ -23,3 +25,13 @@ def test_the_gpu_is_named_if_there_is_one(monkeypatch, code, said, ending):
     found = hardware()
     assert f", {os.cpu_count()} cores, " in found
     assert found.endswith(ending)
+
+
+def test_the_peak_of_memory_stays_when_the_memory_goes():
+    def gigabytes():
+        return float(re.match(r"(\d+\.\d\d) GiB", peak_memory())[1])
+
+    before = gigabytes()
+    assert 0.02 < before < 30
+    assert np.ones(int((before + 0.3) * 2**27)).all()
+    assert gigabytes() > before + 0.2
