@@ -137,7 +137,8 @@ def build_command(options: argparse.Namespace, stages: Sequence[str]) -> str:
     """The command that makes the stages' caches for a training with these options."""
     words = ["python", "tools/cache_teacher.py", *stages, "--dataset", options.dataset]
     usual = {"seed": 1, "models": "models", "runs": f"out/{options.dataset}"}
-    names = ("seed", "models", "runs", "source", "batch_size", "scales", "teacher", "cache", "gpu")
+    names = ("seed", "models", "runs", "source", "batch_size", "scales", "score", "teacher")
+    names += ("cache", "gpu")
     for name in names:
         value = getattr(options, name)
         if value not in (None, "", usual.get(name)):

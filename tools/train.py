@@ -22,6 +22,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+import initial_weights
 import numpy as np
 import run_files
 import teacher
@@ -29,6 +30,7 @@ from errors import USER_ERRORS, UserError
 from google.protobuf import text_format
 from hardware import hardware, peak_memory
 from options import natural, one_of
+from scores import check_scores, use_score_one
 from tqdm import tqdm
 
 import caffe
@@ -98,6 +100,8 @@ def edit_data_layer(net: caffe_pb2.NetParameter, start: int, options: argparse.N
 
     `start` is the batch to continue with, so that a resumed run sees the images it would have seen.
     """
+    if options.score == "one":
+        use_score_one(net)
     for layer in net.layer:
         if layer.type == "ImageData":
             images = layer.image_data_param
@@ -161,6 +165,7 @@ def write_run(stage: Stage, options: argparse.Namespace, start: int) -> tuple[Pa
     net = run_files.read_prototxt(source, caffe_pb2.NetParameter())
     batch_size = edit_data_layer(net, start * max(1, solver.iter_size), options)
     edit_student_size(net, options.student_size)
+    check_scores(net)
     if stage.cache:
         edit_cache(net, stage.cache)
     solver.net = str(stage.folder / "train.prototxt")
@@ -175,8 +180,9 @@ def write_run(stage: Stage, options: argparse.Namespace, start: int) -> tuple[Pa
 
 def load_weights(net: caffe.Net, stage: Stage, options: argparse.Namespace) -> None:
     """Load what the stage starts from, and the teacher where none came with it."""
+    convolutions = [name for name in net.params if name.startswith("conv")]
     for weights in stage.weights:
-        net.copy_from(str(weights))
+        initial_weights.load(net, weights, convolutions if weights == stage.weights[0] else ())
     if stage.cache is None and (stage.teacher or teacher.is_missing(net)):
         deploy = Path(options.models) / options.dataset / "wsddn" / "deploy.prototxt"
         teacher.load(net, stage.teacher or teacher.weights_file(options), deploy)
@@ -313,7 +319,16 @@ def _step(stage: Stage, solver: caffe.SGDSolver, log: Log) -> None:
 
 def _identity(stage: Stage, options: argparse.Namespace) -> dict:
     """The options that must be the same when a run is continued."""
-    names = ("dataset", "seed", "source", "batch_size", "scales", "student_size", "base_lr")
+    names = (
+        "dataset",
+        "seed",
+        "source",
+        "batch_size",
+        "scales",
+        "student_size",
+        "score",
+        "base_lr",
+    )
     given = {name: getattr(options, name) for name in names}
     # A snapshot of the one holds the teacher, which the other has no layers for.
     precision = None if options.precision == "fp32" else options.precision
@@ -360,6 +375,11 @@ def parser(
         nargs="+",
         metavar="S",
         help="image sizes, one drawn per mini-batch",
+    )
+    sizes.add_argument(
+        "--score",
+        choices=("one",),
+        help="let each proposal count alike, for proposals without scores",
     )
     sizes.add_argument("--student-size", type=natural, metavar="S", help="the student's input size")
     solver = make.add_argument_group("solver (default: as in solver.prototxt)")
