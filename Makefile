@@ -1,4 +1,4 @@
-# make demo | make test | make lint | make bench; each sets itself up in .venv.
+# make demo | make test | make test-gpu | make lint | make bench; each sets itself up in .venv.
 
 PYTHON ?= python3
 VENV := .venv
@@ -9,7 +9,7 @@ PROPOSALS := --boxes 64 --method selective-search-fast
 READY := $(VENV)/ready
 START := $(shell date +%s)
 
-.PHONY: setup demo test lint bench docs models proto clean
+.PHONY: setup demo test test-gpu lint bench docs models proto clean
 
 setup: $(READY)
 
@@ -40,6 +40,10 @@ demo: $(READY)
 
 test: $(READY)
 	$(PY) -m pytest -n 2
+
+# The same tests with nets on a GPU, and those that need one.
+test-gpu: $(READY)
+	$(PY) -m pytest -n 2 -p tests.gpu_mode
 
 lint: $(READY)
 	$(VENV)/bin/ruff check .
