@@ -14,8 +14,6 @@ from errors import UserError
 
 import caffe
 
-SAMPLE = 4096  # numbers of a blob that tell whether it was loaded
-
 
 def load(net: caffe.Net, path: Path, needed: Iterable[str] = ()) -> list[str]:
     """Copy a weights file into the net; the names of the layers that it left as they were.
@@ -28,21 +26,30 @@ def load(net: caffe.Net, path: Path, needed: Iterable[str] = ()) -> list[str]:
             f"{path}: no such file: expected weights to start from; VGG16's come with: "
             "python data/download.py"
         )
-    before = {name: _sample(blobs) for name, blobs in net.params.items()}
-    net.copy_from(str(path))
-    after = {name: _sample(blobs) for name, blobs in net.params.items()}
-    fresh = [name for name in before if np.array_equal(before[name], after[name])]
+    marked = {name: _mark(blobs) for name, blobs in net.params.items()}
+    fresh = []
+    try:
+        net.copy_from(str(path))
+    finally:
+        for name, number in marked.items():
+            first = next(iter(net.params[name])).data.reshape(-1)
+            if np.isnan(first[0]):  # nothing came over the mark
+                first[0] = number
+                fresh.append(name)
     missing = [name for name in needed if name in fresh]
     if missing:
         name = missing[0]
         shapes = ", ".join(str(tuple(blob.data.shape)) for blob in net.params[name])
         raise UserError(
             f'{path}: expected weights for layer "{name}" ({shapes}), got none; '
-            f"{len(before) - len(fresh)} of the net's {len(before)} layers were found in it"
+            f"{len(marked) - len(fresh)} of the net's {len(marked)} layers were found in it"
         )
     return fresh
 
 
-def _sample(blobs: Iterable[caffe.Blob]) -> np.ndarray:
-    """Some numbers of the first blob: weights are random before and others after loading."""
-    return next(iter(blobs)).data.reshape(-1)[:SAMPLE].copy()
+def _mark(blobs: Iterable[caffe.Blob]) -> float:
+    """Put NaN where the layer's first number is, which no file has there; the number."""
+    first = next(iter(blobs)).data.reshape(-1)
+    number = float(first[0])
+    first[0] = np.nan
+    return number

@@ -33,8 +33,17 @@ def save(tmp_path, text):
 def test_the_layers_that_start_afresh_are_told(tmp_path):
     path, given = save(tmp_path, NET.replace("fc8_new", "fc8"))
     net = make_net(tmp_path)
+    fresh = net.params["fc8_new"][0].data.copy()
     assert initial_weights.load(net, path, ["conv1", "fc6"]) == ["fc8_new"]
+    np.testing.assert_array_equal(net.params["fc8_new"][0].data, fresh)
     np.testing.assert_array_equal(net.params["fc6"][0].data, given.params["fc6"][0].data)
+
+
+def test_weights_that_the_net_has_already_count_as_loaded(tmp_path):
+    path, given = save(tmp_path, NET)
+    before = given.params["conv1"][0].data.copy()
+    assert initial_weights.load(given, path, ["conv1", "fc6", "fc8_new"]) == []
+    np.testing.assert_array_equal(given.params["conv1"][0].data, before)
 
 
 def test_a_file_with_other_names_is_refused(tmp_path):
