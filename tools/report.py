@@ -2,8 +2,9 @@
 
     python tools/report.py --dataset demo --runs out/demo --out out/demo/report.html
 
-The page shows the table, the change per class against the number of training images, example
-images with the teacher's proposals and both students' answers, and the loss of every stage.
+The page shows the table, the change per class against the number of training images, precision
+over recall of every class, example images with the teacher's proposals and both students' answers,
+and the loss of every stage; the teacher's detections, too, if test_det.py has scored them.
 Predictions are reused from where test_cls.py left them.
 """
 
@@ -22,6 +23,7 @@ import figures
 import jinja2
 import metrics
 import numpy as np
+import precision_recall
 import table
 import test_cls
 from errors import USER_ERRORS, UserError
@@ -38,7 +40,18 @@ STAGE_TITLES = {
     "student": "Student without distillation",
     "stage1": "Stage 1: feature-level transfer",
     "stage2": "Stage 2: prediction-level transfer",
+    **{
+        f"{method}/{stage}": f"{name}: stage {stage[-1]}"
+        for name, method in (
+            ("Distillation", "hinton"),
+            ("FitNets", "fitnets"),
+            ("Attention transfer", "attention"),
+            ("As released", "released"),
+        )
+        for stage in ("stage1", "stage2")
+    },
 }
+LINE_STYLES = {table.STUDENT: 0, table.TEACHER: 1, table.DISTILLED: 2}  # the others: 3 to 6
 EXAMPLE_POOL = 200  # examples come from the first images, so that a large set needs no full pass
 PROPOSALS = 10
 LONGEST_SIDE = 480
@@ -114,6 +127,11 @@ def loss_figures(logs: dict[str, dict[int, Log]]) -> list[dict]:
     return found
 
 
+def class_order(trained: PreparedSet) -> list[int]:
+    """The classes from the one with the most training images to the one with the fewest."""
+    return np.argsort(-np.asarray(trained.labels).sum(axis=0), kind="stable").tolist()
+
+
 def gain_figure(
     found: dict[tuple[str, int], np.ndarray], labels: np.ndarray, trained: PreparedSet, ap: str
 ) -> figures.Picture | None:
@@ -131,6 +149,28 @@ def gain_figure(
     ]
     images = np.asarray(trained.labels).sum(axis=0, dtype=np.int64)
     return figures.class_gains(trained.classes, images, 100 * np.array(gains))
+
+
+def read_detection(runs: pathlib.Path) -> dict | None:
+    """The rows of test_det.py's table for the page, ours first; None if it has not been run.
+
+    UserError if the file is not one of test_det.py's.
+    """
+    path = runs / "detection.json"
+    if not path.is_file():
+        return None
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        columns = found["columns"]
+        ours = [table.cell(found["mean"][c], found["std"][c]) for c in columns]
+        quoted = [
+            (name, "quoted", [table.cell(values.get(c)) for c in columns])
+            for name, values in found["quoted"]["rows"].items()
+        ]
+        lines = [(found["row"], "ours", ours), *quoted]
+        return {"columns": columns, "lines": lines, "notes": found["notes"]}
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise UserError(f"{path}: expected the result of test_det.py; run it again") from None
 
 
 def choose_examples(without: np.ndarray, with_: np.ndarray, count: int) -> list[int]:
@@ -273,11 +313,14 @@ def page(context: dict) -> str:
 def context_of(result: dict, **parts: object) -> dict:
     """What the template needs: the table and the parts facts, curves, gains and examples."""
     pool = min(EXAMPLE_POOL, result["images"])
+    others = [row["row"] for row in result["rows"] if row["row"] not in LINE_STYLES]
     return {
         "title": f"Multi-label classification by distillation from detection: {result['dataset']}",
         "headline": headline(result),
         "table": result,
         "cell": table.cell,
+        "interval": table.interval_cell,
+        "styles": {**LINE_STYLES, **dict(zip(others, range(len(LINE_STYLES), 7), strict=False))},
         "headings": table.headings(result),
         "lines": table.display_lines(result),
         "difference_lines": table.difference_lines(result),
@@ -338,6 +381,10 @@ def run(options: argparse.Namespace) -> pathlib.Path:
         facts=run_facts(logs, result),
         curves=loss_figures(logs),
         gains=gain_figure(found, labels, trained, rules.ap),
+        precisions=precision_recall.class_curves(
+            found, labels, trained.classes, class_order(trained), rules.ap
+        ),
+        detection=read_detection(runs),
         examples=make_examples(candidates, found, options),
     )
     out = pathlib.Path(options.out or runs / "report.html")

@@ -3,6 +3,7 @@
 import html.parser
 import json
 import re
+import shutil
 
 import cv2
 import metrics
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 import report
 import table
+import test_det
 
 from tests.tools.tiny_runs import write_project
 
@@ -26,7 +28,7 @@ class Page(html.parser.HTMLParser):
     def handle_starttag(self, tag, attributes):
         self.tags.append(tag)
         self.references += [v for k, v in attributes if k in ("src", "href", "srcset")]
-        if tag not in ("meta", "img", "source", "link"):
+        if tag not in ("meta", "img", "source", "link", "br"):
             self.open.append(tag)
 
     def handle_startendtag(self, tag, attributes):
@@ -61,7 +63,8 @@ def test_the_page_is_whole_and_needs_nothing_else(project):
     page = page_of(project, "--examples", "3")
     assert page.references
     assert all(reference.startswith("data:") for reference in page.references)
-    for section in ("Results", "Change per class", "Examples", "Training", "What was run"):
+    for section in ("Results", "Change per class", "Precision and recall per class", "Examples",
+                    "Training", "What was run"):  # fmt: skip
         assert section in page.text
     for words in ("S-Cls (w/o)", "T-WDet", "gap closed (%)", "interpolated as in VOC2012",
                   "bee & wasp", "tools/train.py wsddn", "2 cores", "7 test images"):  # fmt: skip
@@ -76,6 +79,43 @@ def test_numbers_of_the_page_are_those_of_the_table(project):
     for _, _, cells in table.display_lines(result) + table.difference_lines(result):
         for text in cells:
             assert text in page.text
+
+
+def test_every_class_has_a_curve_of_every_row(project):
+    page = page_of(project)
+    labels = report.PreparedSet("data/tiny/test").labels
+    assert page.tags.count("polyline") == 3 * labels.any(axis=0).sum()
+    for count in labels.sum(axis=0):
+        assert f"{count} images" in page.text
+    report.test_cls.main(["--dataset", "tiny"])
+    low, high = json.loads((project / "out/tiny/table.json").read_text())["rows"][0]["interval"]
+    assert f"(95%: {low:.1f}–{high:.1f})" in page.text
+
+
+def test_detections_are_shown_once_they_are_scored(project, capsys):
+    assert "CorLoc" not in page_of(project).text
+    assert test_det.main(["--dataset", "tiny"]) == 0
+    value = json.loads((project / "out/tiny/detection.json").read_text())["mean"]["CorLoc"]
+    page = page_of(project)
+    assert f"{value:.1f}±" in page.text
+    assert "NMS at IoU 0.4" in page.text
+    (project / "out/tiny/detection.json").write_text('{"columns": []}')
+    assert report.main(["--dataset", "tiny"]) == 1
+    assert "detection.json: expected the result of test_det.py" in capsys.readouterr().err
+
+
+def test_other_methods_have_rows_curves_and_losses(project):
+    for seed in (1, 2):
+        folder = project / f"out/tiny/seed{seed}"
+        for stage in ("stage1", "stage2"):
+            shutil.copytree(folder / stage, folder / "fitnets" / stage)
+    page = page_of(project)
+    assert "FitNets: stage 1" in page.text
+    assert "FitNets: stage 2" in page.text
+    labels = report.PreparedSet("data/tiny/test").labels
+    assert page.tags.count("polyline") == 4 * labels.any(axis=0).sum()
+    content = (project / "out/tiny/report.html").read_text(encoding="utf-8")
+    assert content.count('<polyline class="line3"') == labels.any(axis=0).sum()
 
 
 def test_a_run_without_a_teacher_has_no_examples(project):
