@@ -12,9 +12,11 @@ def check_boxes(boxes, width, height, where):
 
     Further columns (the score) must be finite numbers; `where` names the file or image.
     """
-    x1, y1, x2, y2 = boxes[:, :4].T
-    inside = (x1 >= 0) & (y1 >= 0) & (x2 <= width - 1) & (y2 <= height - 1)
-    good = inside & (x1 <= x2) & (y1 <= y2) & np.isfinite(boxes).all(axis=1)
+    x1, y1, x2, y2, *further = boxes.T
+    good = (x1 >= 0) & (y1 >= 0) & (x2 <= width - 1) & (y2 <= height - 1)
+    good &= (x1 <= x2) & (y1 <= y2)
+    for column in further:
+        good &= np.isfinite(column)
     if not good.all():
         worst = int(np.argmin(good))
         corners = " ".join(f"{value:g}" for value in boxes[worst])
@@ -32,14 +34,12 @@ def scale_boxes(boxes, size, new_size):
     cv2.resize, in which the whole image stays the whole image. A box thinner than one new pixel
     keeps its first corner: x2' >= x1'. Further columns are copied.
     """
-    scale = np.array(new_size, np.float64) / size
-    scaled = np.array(boxes, np.float64)
-    scaled[:, 0:2] *= scale
-    scaled[:, 2:4] = (scaled[:, 2:4] + 1) * scale - 1
-    last = np.array(new_size) - 1.0
-    scaled[:, 0:2] = np.minimum(scaled[:, 0:2], last)
-    scaled[:, 2:4] = np.clip(scaled[:, 2:4], scaled[:, 0:2], last)
-    return scaled.astype(np.float32)
+    scale = np.array(new_size, np.float64)[:, None] / np.reshape(size, (2, 1))
+    last = np.array(new_size)[:, None] - 1.0
+    scaled = np.array(boxes.T, np.float64, order="C")  # whole columns: twice as fast as rows
+    scaled[0:2] = np.minimum(scaled[0:2] * scale, last)
+    scaled[2:4] = np.clip((scaled[2:4] + 1) * scale - 1, scaled[0:2], last)
+    return np.ascontiguousarray(scaled.T, np.float32)
 
 
 def mirror_boxes(boxes, width):

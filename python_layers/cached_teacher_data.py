@@ -29,13 +29,13 @@ class CachedBatches(Batches):
         """The cache's arrays of each image of a batch."""
         return [self.cache.read(side, flip, order[element]) for order, element, flip in plan]
 
-    def make(self, plan, side):
-        """The blobs (data, label, then those of the cache) of one batch."""
-        data, label, *_ = super().make(plan, side)
+    def prepare(self, plan, side):
+        """(pixels, label, then the blobs of the cache) of one batch."""
+        pixels, label, *_ = super().prepare(plan, side)
         entries = self.entries(plan, side)
         joined = [np.concatenate(a, dtype=np.float32) for a in zip(*entries, strict=True)]
         *boxes, values = joined
-        return data, label, *(self.rois(b, entries, side) for b in boxes), values
+        return pixels, label, *(self.rois(b, entries, side) for b in boxes), values
 
     def rois(self, boxes, entries, side):
         """rois_student (R',6) of the kept boxes (R',5), which are in the teacher's frame."""

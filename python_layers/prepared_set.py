@@ -34,9 +34,12 @@ def decode_image(path):
     except OSError as error:
         raise DataError(f"{path}: cannot read the image: {error.strerror}") from None
     flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
-    image = cv2.imdecode(np.frombuffer(content, np.uint8), flags) if content else None
+    try:
+        image = cv2.imdecode(np.frombuffer(content, np.uint8), flags) if content else None
+    except cv2.error:  # more pixels than OpenCV takes
+        image = None
     # OpenCV 4 fills what a truncated JPEG lacks with grey and only warns.
-    truncated = content.startswith(b"\xff\xd8") and b"\xff\xd9" not in content[-65536:]
+    truncated = content.startswith(b"\xff\xd8") and content.rfind(b"\xff\xd9", -65536) < 0
     if image is None or truncated:
         raise DataError(
             f"{path}: expected a whole JPEG or PNG image, got {len(content)} bytes that do not "

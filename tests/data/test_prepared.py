@@ -199,7 +199,7 @@ def test_unreadable_and_changed_images_are_named(tmp_path):
     path.write_bytes(path.read_bytes()[:-40])
     with pytest.raises(DataError, match=r"3\.jpg: expected a whole JPEG or PNG image, got \d+ byt"):
         PreparedSet(out).read_image(3)
-    for content in (b"", b"not an image"):
+    for content in (b"", b"not an image", b"P6 40000 30001 255\n"):  # the last is too large
         path.write_bytes(content)
         with pytest.raises(DataError, match="expected a whole JPEG"):
             decode_image(path)

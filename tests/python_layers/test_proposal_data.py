@@ -1,6 +1,9 @@
 """ProposalData: pixels, labels and boxes of each batch; its order; its messages."""
 
+import concurrent.futures
 import json
+import threading
+import weakref
 
 import cv2
 import numpy as np
@@ -61,7 +64,7 @@ def test_batches_in_list_order_wrap_around(made):
         for row in range(3):
             index = (3 * number + row) % 7
             wanted = pixels(source, index, 40).transpose(2, 0, 1)
-            np.testing.assert_allclose(data[row], wanted, atol=1e-4)
+            np.testing.assert_array_equal(data[row], wanted)
             np.testing.assert_array_equal(label[row], labels[index])
             region = rois[5 * row : 5 * row + 5]
             assert (region[:, 0] == row).all()
@@ -131,25 +134,49 @@ def test_each_epoch_has_its_own_order_of_all_images(made):
     assert [index for batch in other for index in identify(source, batch)] != epochs[0][:6]
 
 
-@pytest.mark.parametrize("options", [{"workers": 1}, {"workers": 5}, {"start": 4}])
+def one_by_one(source, count, **options):
+    """The mini-batches as `Batches.make` gives them, in this thread, the last one first."""
+    batches = make_layer(source, **options)[0].batches
+    numbers = range(count - 1, -1, -1)
+    return [batches.make(batches.plan(n), batches.scale(n)) for n in numbers][::-1]
+
+
+@pytest.mark.parametrize("options", [{"workers": 1}, {"workers": 2}, {"workers": 5}, {"start": 4}])
 def test_batches_do_not_depend_on_workers_or_an_earlier_start(made, options):
     source, *_ = made
-    common = {"shuffle": True, "mirror": True, "scales": [24, 40, 56], "seed": 9}
-    wanted = run(*make_layer(source, **common), 8)[options.get("start", 0) :]
+    common = {"shuffle": True, "mirror": True, "scales": [24, 41, 56], "seed": 9}
+    wanted = one_by_one(source, 8, **common)[options.get("start", 0) :]
     got = run(*make_layer(source, **common, **options), len(wanted))
     for batch, same in zip(wanted, got, strict=True):
         for blob, value in zip(batch, same, strict=True):
             np.testing.assert_array_equal(blob, value)
 
 
-def test_prefetch_holds_workers_plus_one_batches_and_reshape_takes_none(made):
-    layer, top = make_layer(made[0], workers=3)
+@pytest.mark.parametrize("workers", [1, 3])
+def test_at_most_workers_plus_one_batches_exist_and_reshape_makes_none(made, monkeypatch, workers):
+    layer, top = make_layer(made[0], workers=workers)
     for _ in range(4):
         layer.reshape([], top)
     assert layer.planned == 0
-    run(layer, top, 5)
-    assert layer.planned == 5 + 3
-    assert len(layer.pending) == 3
+    prepare, alive, most, lock = layer.batches.prepare, set(), [], threading.Lock()
+
+    def watched(plan, side):
+        batch = object()
+        with lock:
+            alive.add(batch)
+            most.append(len(alive))
+        pixels, *others = prepare(plan, side)
+        weakref.finalize(pixels, alive.discard, batch)
+        return pixels, *others
+
+    monkeypatch.setattr(layer.batches, "prepare", watched)
+    for number in range(9):
+        run(layer, top, 1)
+        concurrent.futures.wait(layer.pending)
+        assert len(layer.pending) == len(alive) == workers
+        assert layer.planned == number + 1 + workers
+    assert max(most) == workers + 1
+    assert layer.pending[0].result()[0].dtype == np.uint8
 
 
 def test_scores_of_one_and_fewer_tops(made):
@@ -183,6 +210,25 @@ def test_unreadable_images_fail_or_are_replaced_by_the_next(tmp_path, caplog):
     layer, top = make_layer(source, on_error="skip")
     with pytest.raises(DataError, match="expected a readable image, got none"):
         run(layer, top, 1)
+
+
+def test_an_image_damaged_in_mid_epoch_fails_in_its_batch_and_the_next_one_follows(tmp_path):
+    source, *_ = make_set(tmp_path, suffix=".jpg")
+    common = {"scales": [24, 41, 56], "seed": 9}
+    wanted = one_by_one(source, 3, **common)
+    path = tmp_path / "images" / "4.jpg"
+    path.write_bytes(path.read_bytes()[:-40])
+    layer, top = make_layer(source, workers=2, **common)
+    got = run(layer, top, 1)
+    with pytest.raises(
+        DataError, match=r"images/4\.jpg: expected a whole JPEG or PNG image, got \d+"
+    ):
+        run(layer, top, 1)
+    got += run(layer, top, 1)
+    assert len({batch[0].shape for batch in wanted}) > 1
+    for batch, same in zip([wanted[0], wanted[2]], got, strict=True):
+        for blob, value in zip(batch, same, strict=True):
+            np.testing.assert_array_equal(blob, value)
 
 
 def identify_present(source, batch):
