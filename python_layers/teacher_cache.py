@@ -9,8 +9,8 @@ variant the first `rows` are filled:
     features  (V,N,T,D) float32 or float16: F^T of that box, all taps, times s'            stage 1
     p         (V,N,T,K) float32: softened prediction p'^T, T = 1                           stage 2
 
-meta: `variants`, a list of V [side, mirrored]; `fingerprint`, the SHA-256 of each of PARTS;
-`command`, which makes the file. Source: tools/cache_teacher.py; readers map it into memory.
+meta: `variants`, a list of V [side, mirrored]; `fingerprint`, the SHA-256 of each of PARTS, the
+precision by its name; `command`, which makes the file. Source: tools/cache_teacher.py; readers map it into memory.
 """
 
 import contextlib
@@ -28,6 +28,7 @@ from python_layers.array_file import DataError, make_head, read_arrays, read_hea
 PARTS = {
     "weights": "the teacher's weights",
     "net": "the teacher's part of the net",
+    "precision": "the precision",
     "proposals": "the proposals",
     "images": "the image list",
 }

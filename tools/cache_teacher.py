@@ -67,7 +67,7 @@ def read_job(stage: str, weights: Path, options: argparse.Namespace) -> Job:
     batches = Batches(data, data["boxes"])
     meta = {
         "fingerprint": {
-            **teacher.fingerprint(part, weights),
+            **teacher.fingerprint(part, weights, options.precision),
             **teacher_cache.fingerprint(batches.set),
         },
         "command": teacher.build_command(options, [stage]) + " --half" * options.half,

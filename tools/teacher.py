@@ -50,8 +50,8 @@ def data_options(layer: caffe_pb2.LayerParameter) -> dict:
     return proposal_data.read_options(layer.python_param.param_str, len(layer.top))
 
 
-def fingerprint(part: Layers, weights: Path) -> dict[str, str]:
-    """SHA-256 of the teacher's weights and of its part of the net.
+def fingerprint(part: Layers, weights: Path, precision: str) -> dict[str, str]:
+    """SHA-256 of the teacher's weights and of its part of the net, and what it computes in.
 
     Of the data layer only what the teacher sees counts, and nothing of the student's size: the
     selection of boxes reads `data_student` for a top that no cache holds.
@@ -62,7 +62,11 @@ def fingerprint(part: Layers, weights: Path) -> dict[str, str]:
     for layer in part[1:]:
         if "data_student" not in layer.top:
             net.update(layer.SerializeToString(deterministic=True))
-    return {"weights": file_sha256(weights), "net": net.hexdigest()}
+    return {
+        "weights": file_sha256(weights),
+        "net": net.hexdigest(),
+        "precision": precision,
+    }
 
 
 def weights_file(options: argparse.Namespace) -> Path:
@@ -136,9 +140,14 @@ def cache_file(options: argparse.Namespace, stage: str) -> Path:
 def build_command(options: argparse.Namespace, stages: Sequence[str]) -> str:
     """The command that makes the stages' caches for a training with these options."""
     words = ["python", "tools/cache_teacher.py", *stages, "--dataset", options.dataset]
-    usual = {"seed": 1, "models": "models", "runs": f"out/{options.dataset}"}
+    usual = {
+        "seed": 1,
+        "models": "models",
+        "runs": f"out/{options.dataset}",
+        "precision": "fp32",
+    }
     names = ("seed", "models", "runs", "source", "batch_size", "scales", "score", "teacher")
-    names += ("cache", "gpu")
+    names += ("cache", "gpu", "precision")
     for name in names:
         value = getattr(options, name)
         if value not in (None, "", usual.get(name)):

@@ -153,7 +153,7 @@ def check_cache(stage: Stage, options: argparse.Namespace) -> None:
     edit_data_layer(net, 0, options)
     part = teacher.part_of(net, stage.name)
     cache = TeacherCache(stage.cache, teacher.build_command(options, [stage.name]))
-    cache.check(**teacher.fingerprint(part, stage.teacher))
+    cache.check(**teacher.fingerprint(part, stage.teacher, options.precision))
     cache.check_complete(variants_of(teacher.data_options(part[0])))
 
 

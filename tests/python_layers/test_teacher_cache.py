@@ -15,8 +15,8 @@ from tests.prepared_sets import make_set
 
 VARIANTS = [(24, False), (24, True), (40, False)]
 ARRAYS = {"boxes": ("<f4", (4, 5)), "features": ("<f4", (4, 7))}
-META = {"fingerprint": {"weights": "1", "net": "2", "proposals": "3", "images": "4"},
-        "command": "make it"}  # fmt: skip
+PRINTS = {"weights": "1", "net": "2", "proposals": "3", "images": "4", "precision": "fp32"}
+META = {"fingerprint": PRINTS, "command": "make it"}
 IMAGES = 6
 
 
@@ -167,6 +167,7 @@ def test_one_writer_at_a_time(tmp_path):
         ({"net": "x"}, "the teacher's part of the net"),
         ({"proposals": "x"}, "the proposals"),
         ({"images": "x"}, "the image list"),
+        ({"precision": "bf16"}, "the precision"),
         ({"images": "x", "weights": "x"}, "the teacher's weights, the image list"),
     ],
 )

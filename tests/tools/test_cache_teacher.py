@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import train
 
+import caffe
 from python_layers import teacher_cache
 from python_layers.teacher_cache import TeacherCache
 from tests.prepared_sets import make_set
@@ -343,6 +344,18 @@ def test_all_that_changed_is_named(stages, capsys):
         change(folder)
     told = run(["stage1", *words], capsys, 1)
     assert f"made: {', '.join(part for _, part in CHANGES)}; make it again" in told
+
+
+def test_a_cache_of_another_precision_is_named(made, tmp_path, capsys):
+    folder, words = made
+    shutil.copytree(folder / "runs", tmp_path, dirs_exist_ok=True)
+    try:
+        assert learn(["stage1", *words], tmp_path, "--cache", "--precision", "bf16") == 1
+    finally:
+        caffe.set_precision("fp32")
+    told = capsys.readouterr().err
+    assert "stage1.arr: changed since it was made: the precision; make it again: " in told
+    assert told.endswith(" --precision bf16 --rebuild\n")
 
 
 def test_another_image_list_is_named(made, stages, capsys):

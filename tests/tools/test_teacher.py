@@ -50,7 +50,7 @@ def test_a_net_without_such_a_teacher_is_named():
 
 
 def print_of(net, stage, path):
-    return teacher.fingerprint(teacher.part_of(net, stage), path)
+    return teacher.fingerprint(teacher.part_of(net, stage), path, "fp32")
 
 
 @pytest.fixture
@@ -75,6 +75,8 @@ def test_the_fingerprint_is_of_the_teacher_alone(stage, weights):
         assert other["weights"] == first["weights"]
     selected = print_of(net_of(stage, kept=9), stage, weights)
     assert (selected["net"] == first["net"]) == (stage == "stage2")
+    part = teacher.part_of(net_of(stage), stage)
+    assert teacher.fingerprint(part, weights, "bf16") == {**first, "precision": "bf16"} != first
     weights.write_bytes(b"Weights")
     other = print_of(net_of(stage), stage, weights)
     assert other == {**first, "weights": other["weights"]} != first
@@ -201,6 +203,7 @@ def test_where_the_cache_lies():
         ((), ""),
         (("--cache", "--base-lr", "1", "--iterations", "5"), ""),
         (("--seed", "2", "--gpu", "0"), " --seed 2 --gpu 0"),
+        (("--score", "one", "--precision", "bf16"), " --score one --precision bf16"),
         (("--scales", "48", "64", "--batch-size", "7"), " --batch-size 7 --scales 48 64"),
         (("--cache", "/a b", "--teacher", "t"), " --teacher t --cache '/a b'"),
         (("--runs", "r", "--models", "m", "--source", "s"), " --models m --runs r --source s"),
