@@ -107,12 +107,9 @@ class Transformer:
         image = self._scaled(image, draw, images.LINEAR)
         window = self._window(image.shape, draw)
         mean = self._mean_of(image.shape)
-        out = image[window].astype(np.float32)
-        if mean is not None:
-            out -= mean[window]
-        if self.param.scale != 1:
-            out *= np.float32(self.param.scale)
-        return _turned(out, draw)
+        return _planes(
+            image[window], None if mean is None else mean[window], self.param.scale, draw.mirror
+        )
 
     def with_labels(
         self, image: np.ndarray, labels: np.ndarray, draw: Draw, ignore_label: int
@@ -131,13 +128,27 @@ class Transformer:
             image = self._padded(image, [0] if mean is None else mean[0, 0].tolist())
             labels = self._padded(labels, [ignore_label])
         window = self._window(labels.shape, draw)
-        return self(image, draw), _turned(labels[window].astype(np.float32), draw)
+        return self(image, draw), _planes(labels[window], None, 1.0, draw.mirror)
 
 
-def _turned(image: np.ndarray, draw: Draw) -> np.ndarray:
-    """(H, W, C) as (C, H, W), flipped if the draw says so."""
-    image = image[:, ::-1] if draw.mirror else image
-    return np.ascontiguousarray(image.transpose(2, 0, 1))
+def _planes(image: np.ndarray, mean: np.ndarray | None, scale: float, mirror: bool) -> np.ndarray:
+    """scale * (image - mean), both (H, W, C), flipped if `mirror`, as a float32 blob (C, H, W).
+
+    One plane after the other: several times faster than turning the interleaved numbers around.
+    """
+    beside = image.strides[1] == image.itemsize  # a plane's numbers, as in a Datum of raw bytes
+    planes = image.transpose(2, 0, 1) if beside else cv2.split(np.ascontiguousarray(image))
+    out = np.empty((len(planes), *image.shape[:2]), np.float32)
+    for channel, (plane, target) in enumerate(zip(planes, out, strict=True)):
+        if mean is None:
+            np.copyto(target, plane)
+        else:
+            np.subtract(plane, mean[:, :, channel], out=target, dtype=np.float32)
+        if scale != 1:
+            target *= np.float32(scale)
+        if mirror:
+            cv2.flip(target, 1, dst=target)
+    return out
 
 
 def _read_mean(path: str) -> np.ndarray:

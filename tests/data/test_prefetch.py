@@ -21,6 +21,21 @@ def test_hands_out_results_in_order():
     assert [next(ahead) for _ in range(9)] == list(range(9))
 
 
+def test_never_takes_more_jobs_than_ahead_beyond_those_handed_out():
+    taken: list[int] = []
+
+    def jobs():
+        for number in count():
+            taken.append(number)
+            yield partial(int, number)
+
+    ahead = Prefetch(jobs(), ahead=3)
+    assert taken == []
+    for handed in range(7):
+        assert next(ahead) == handed
+        assert len(taken) == handed + 3
+
+
 def test_takes_jobs_in_the_callers_thread_and_runs_them_in_others():
     def jobs():
         while True:

@@ -57,6 +57,38 @@ def test_shuffle_is_a_new_order_each_round_and_follows_the_seed(folder):
     assert rounds[0] != rounds[1] != rounds[2]
 
 
+def test_batches_do_not_depend_on_the_number_of_threads(folder, monkeypatch):
+    rng = np.random.default_rng(3)
+    for i in range(7):
+        cv2.imwrite(f"an image {i}.png", rng.integers(0, 256, (9, 13, 3), dtype=np.uint8))
+    transform = "transform_param{crop_size:5 mirror:true mean_value:99.5}"
+
+    def copies(tops):
+        return {name: values.copy() for name, values in tops.items()}
+
+    text = LAYER % (transform, 'source:"list.txt" root_folder:"an " shuffle:true batch_size:3')
+    runs = []
+    for threads in (1, 2, 5):
+        monkeypatch.setattr("caffe.data.prefetch._THREADS", threads)
+        caffe.set_random_seed(5)
+        net = net_from_text(folder, text.replace("layer{", "layer{phase:TRAIN ", 1))
+        runs.append([copies(net.forward()) for _ in range(8)])
+    assert not np.array_equal(runs[0][0]["data"], runs[0][1]["data"])
+    for run in runs[1:]:
+        for tops, same in zip(runs[0], run, strict=True):
+            np.testing.assert_array_equal(tops["data"], same["data"])
+            np.testing.assert_array_equal(tops["label"], same["label"])
+
+
+def test_a_file_damaged_in_mid_epoch_fails_in_its_batch_and_the_next_one_follows(folder):
+    (folder / "an image 3.png").write_bytes(b"x")
+    net = net_from_text(folder, LAYER % ("", 'source:"list.txt" root_folder:"an " batch_size:2'))
+    assert net.forward()["label"].tolist() == [10, 11]
+    with pytest.raises(caffe.CaffeError, match=r"list.txt:4: an image 3.png: .* got 1 bytes"):
+        net.forward()
+    assert net.forward()["label"].tolist() == [14, 15]
+
+
 def test_rand_skip_starts_later_and_then_goes_round(folder):
     starts = set()
     for seed in range(12):
