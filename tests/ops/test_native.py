@@ -2,6 +2,7 @@
 
 import ctypes
 import re
+import shutil
 from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
@@ -58,9 +59,12 @@ def test_headers_that_kernels_share_are_cxx11_as_are_the_kernels(kernels):
     assert shared - {"portable.h"} == included
 
 
-@pytest.mark.skipif(not BUILT.exists(), reason="needs libcaffe_ops_cuda.so, built where nvcc is")
+@pytest.mark.skipif(
+    not shutil.which("nvcc") and not BUILT.exists(),
+    reason="needs libcaffe_ops_cuda.so, built where nvcc is",
+)
 def test_the_library_for_gpus_loads_without_a_gpu_and_holds_every_function():
-    library = ctypes.CDLL(str(BUILT))
+    library = ctypes.CDLL(str(BUILT))  # if it is not there, nvcc came later: pip install -e .
     for name in exported("cu"):
         assert hasattr(library, name)
     if not torch.cuda.is_available():

@@ -33,8 +33,8 @@ constexpr int64_t kLongest = 16 * kThreads;
 
 inline int64_t stretches(int64_t rows, int64_t width) { return rows * ceil_div(width, kLongest); }
 
-HOST_DEVICE inline Stretch stretch(int64_t block, int64_t width) {
-  const int64_t per_row = ceil_div(width, kLongest);
+HOST_DEVICE inline Stretch stretch(unsigned block, int64_t width) {
+  const unsigned per_row = static_cast<unsigned>(ceil_div(width, kLongest));
   const int64_t begin = block % per_row * kLongest;
   return {block / per_row, begin, begin + kLongest < width ? begin + kLongest : width};
 }

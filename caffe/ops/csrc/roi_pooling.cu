@@ -24,8 +24,7 @@ struct Forward {
 };
 
 struct Tile {
-  int64_t box;
-  int grid, first_bin, bins, first_lane, lanes;
+  int box, grid, first_bin, bins, first_lane, lanes;
 };
 
 HOST_DEVICE inline int least(int a, int b) { return a < b ? a : b; }
@@ -34,15 +33,16 @@ HOST_DEVICE inline int tiles_of_grid(const Pooling& all, int grid) {
   return static_cast<int>(ceil_div(all.grids.bins(grid), kBins) * ceil_div(all.channels, kLanes));
 }
 
-HOST_DEVICE inline int64_t tiles_of_box(const Pooling& all) {
-  int64_t tiles = 0;
+HOST_DEVICE inline int tiles_of_box(const Pooling& all) {
+  int tiles = 0;
   for (int grid = 0; grid < all.grids.count; ++grid) tiles += tiles_of_grid(all, grid);
   return tiles;
 }
 
-HOST_DEVICE inline Tile tile_of(const Pooling& all, int64_t block) {
-  const int64_t per_box = tiles_of_box(all);
-  int rest = static_cast<int>(block % per_box), grid = 0;
+// The top has at most 2^31 - 1 numbers, so an int counts the blocks, and divides much faster.
+HOST_DEVICE inline Tile tile_of(const Pooling& all, int block) {
+  const int per_box = tiles_of_box(all);
+  int rest = block % per_box, grid = 0;
   while (rest >= tiles_of_grid(all, grid)) rest -= tiles_of_grid(all, grid++);
   const int groups = static_cast<int>(ceil_div(all.channels, kLanes));
   const int first_bin = rest / groups * kBins, first_lane = rest % groups * kLanes;
@@ -92,10 +92,11 @@ __global__ void pool_tiles(Forward<Index> in) {
   __shared__ Window windows[kBins];
   __shared__ float results[kLanes][kBins + 1];  // one more, so that a column meets all banks
   const Pooling& all = in.all;
-  const Tile tile = tile_of(all, blockIdx.x);
+  const Tile tile = tile_of(all, static_cast<int>(blockIdx.x));
   const float* roi = all.rois + 5 * tile.box;
   const bool good = roi[0] >= 0;
   const int thread = static_cast<int>(threadIdx.x);
+  const int lane = thread % kLanes, warp = thread / kLanes;
   if (thread < tile.bins) {
     windows[thread] =
         good ? window_of(all, roi, tile.grid, tile.first_bin + thread) : Window{{0, 0}, {0, 0}};
@@ -103,11 +104,11 @@ __global__ void pool_tiles(Forward<Index> in) {
   __syncthreads();
   const int bins = all.grids.bins(tile.grid);
   const int64_t part = all.part(tile.box, tile.grid);
-  const int lane = thread % kLanes, channel = tile.first_lane + lane;
+  const int channel = tile.first_lane + lane;
   if (lane < tile.lanes) {
     const int64_t image = good ? static_cast<int64_t>(roi[0]) * all.pixels() * all.channels : 0;
     const Winners<kLanes> at(channel, all.channels, bins);
-    for (int b = thread / kLanes; b < tile.bins; b += kThreads / kLanes) {
+    for (int b = warp; b < tile.bins; b += kThreads / kLanes) {
       Index winner;
       const float best =
           pool_window(all, in.maps + image + channel, windows[b], good ? 0.0f : NAN, &winner);
@@ -116,10 +117,9 @@ __global__ void pool_tiles(Forward<Index> in) {
     }
   }
   __syncthreads();
-  for (int i = thread; i < tile.lanes * tile.bins; i += kThreads) {
-    const int row = i / tile.bins, b = i % tile.bins;
-    const int64_t first = part + static_cast<int64_t>(tile.first_lane + row) * bins;
-    in.top[first + tile.first_bin + b] = results[row][b];
+  for (int row = warp; row < tile.lanes; row += kThreads / kLanes) {
+    float* top = in.top + part + static_cast<int64_t>(tile.first_lane + row) * bins;
+    for (int b = lane; b < tile.bins; b += kLanes) top[tile.first_bin + b] = results[row][b];
   }
 }
 
@@ -141,9 +141,10 @@ struct Visit {
 };
 
 // Number k of the boxes' grids, box after box -> whether any of its bins holds the pixel.
-HOST_DEVICE inline bool visits(const Pooling& all, int64_t k, int image, int pixel, Visit* visit) {
-  const int64_t box = k / all.grids.count;
-  const int grid = static_cast<int>(k % all.grids.count);
+HOST_DEVICE inline bool visits(const Pooling& all, unsigned k, int image, int pixel,
+                               Visit* visit) {
+  const unsigned grids = static_cast<unsigned>(all.grids.count);
+  const int box = static_cast<int>(k / grids), grid = static_cast<int>(k % grids);
   const float* roi = all.rois + 5 * box;
   if (roi[0] != static_cast<float>(image)) return false;
   const int rows = all.grids.rows[grid], cols = all.grids.cols[grid];
@@ -192,11 +193,11 @@ __global__ void gather_pixels(Backward<Index> in) {
   const int channel = static_cast<int>(blockIdx.x % chunks) * kThreads + thread;
   const int pixel = static_cast<int>(blockIdx.x / chunks % all.pixels());
   const int image = static_cast<int>(blockIdx.x / chunks / all.pixels());
-  const int64_t boxes_and_grids = all.boxes * all.grids.count;
+  const unsigned boxes_and_grids = static_cast<unsigned>(all.boxes * all.grids.count);
   float sum = 0.0f;
-  for (int64_t first = 0; first < boxes_and_grids; first += kThreads) {
+  for (unsigned first = 0; first < boxes_and_grids; first += kThreads) {
     Visit visit;
-    const int64_t k = first + thread;
+    const unsigned k = first + threadIdx.x;
     const bool hit = k < boxes_and_grids && visits(all, k, image, pixel, &visit);
     reinterpret_cast<unsigned char*>(hits)[thread] = hit;
     __syncthreads();
@@ -205,8 +206,7 @@ __global__ void gather_pixels(Backward<Index> in) {
     __syncthreads();
     if (channel < all.channels) {
       for (int v = 0; v < listed; ++v) sum = add_visit(in, list[v], channel, pixel, sum);
-    }
-    __syncthreads();
+    }  // the next list is written behind a barrier that all reach after this
   }
   if (channel < all.channels) {
     in.maps_diff[static_cast<int64_t>(image) * all.channels * all.pixels() +
@@ -218,7 +218,8 @@ template <typename Index>
 int forward(const Pooling& all, const float* maps, float* top, void* winners, int64_t device,
             void* stream) {
   const Forward<Index> in = {all, maps, top, static_cast<Index*>(winners)};
-  return launch(pool_tiles<Index>, all.boxes * tiles_of_box(all), in, device, stream);
+  const int64_t blocks = all.boxes * tiles_of_box(all);
+  return launch(pool_tiles<Index>, blocks, in, device, stream);
 }
 
 template <typename Index>
