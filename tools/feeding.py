@@ -44,17 +44,18 @@ class ViewPlan:
     """Which views of an image a net's answers are averaged over.
 
     scales: sides of the net's data (none: the data layer's own); mirror: each also left to right;
-    crops: 1 the whole image, 5 the corners and the centre, 10 these mirrored, too.
+    crops: 1 the whole image, 5 the corners and the centre, 10 these mirrored, too. A net with
+    proposals looks at its boxes instead of crops: for it 5 is the whole image, 10 that mirrored.
     """
 
     scales: tuple[int, ...] = ()
     mirror: bool = False
     crops: int = 1
 
-    def views(self, side: int) -> list[View]:
-        """All of them, for a data layer of this side."""
+    def views(self, side: int, proposals: bool) -> list[View]:
+        """All of them, for a data layer of this side, with proposals or without."""
         mirrored = (False, True) if self.mirror or self.crops == 10 else (False,)
-        places = PLACES if self.crops > 1 else (None,)
+        places = PLACES if self.crops > 1 and not proposals else (None,)
         sides = self.scales or (side,)
         return [View(s, m, place) for s in sides for m in mirrored for place in places]
 
@@ -71,7 +72,7 @@ class ViewPlan:
             self.scales
         )
         parts += ["mirror"] if self.mirror else []
-        parts += [f"{self.crops} crops"] if self.crops > 1 else []
+        parts += [f"{self.crops} crops (nets with proposals: none)"] if self.crops > 1 else []
         return ["Tested as the mean over " + " x ".join(parts)] if parts else []
 
 
@@ -163,9 +164,7 @@ class Feed:
         self.boxes = options["boxes"] if len(self.tops) > 2 else 0
         self._batches = proposal_data.Batches(options, self.boxes)
         self.set, self.batch_size = self._batches.set, options["batch_size"]
-        self.views = (view_plan or ViewPlan()).views(options["scales"][0])
-        if self.boxes and any(view.place for view in self.views):
-            raise UserError(f"{model}: a net with proposals takes no crops: leave out --crops")
+        self.views = (view_plan or ViewPlan()).views(options["scales"][0], self.boxes > 0)
         make_inputs(layer, options, len(self.set.classes))
         self.net = start_net(param, weights)
 

@@ -256,7 +256,7 @@ def add_evaluation_options(parser: argparse.ArgumentParser, several: bool = Fals
     views.add_argument("--mirror", action="store_true", help="each image also left to right")
     views.add_argument(
         "--crops", type=int, choices=(1, 5, 10), default=1,
-        help="5: corners and centre, cut from 8/7 of the size; 10: also mirrored; not the teacher",
+        help="5: corners and centre, cut from 8/7 of the size; 10: also mirrored; no teacher's",
     )  # fmt: skip
     parser.add_argument("--gpu", type=int, help="device to run on (default: the CPU)")
 

@@ -264,8 +264,11 @@ def test_the_teacher_takes_sizes_and_mirrored_images_but_no_crops(capsys):
             for side in (5, 9)]  # fmt: skip
     both = test_cls.read_scores(candidate("T-WDet", teacher), None, ViewPlan((5, 9), True))[0]
     np.testing.assert_allclose(both, np.mean(each, axis=0), atol=1e-6)
-    assert test_cls.main([*RUNS, *row, "--crops", "5"]) == 1
-    assert "a net with proposals takes no crops: leave out --crops" in capsys.readouterr().err
+    plans = (ViewPlan(crops=5), ViewPlan()), (ViewPlan(crops=10), ViewPlan(mirror=True))
+    for crops, plain in plans:
+        found = [test_cls.read_scores(candidate("T-WDet", teacher), None, plan)[0]
+                 for plan in (crops, plain)]  # fmt: skip
+        np.testing.assert_array_equal(*found)
 
 
 def candidate(row, model):
