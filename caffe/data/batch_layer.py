@@ -82,15 +82,19 @@ class BatchLayer(Layer, ABC):
             self.fail(f"{self.where(record)}: {error}")
 
     def _batch(self, plan: list[tuple[Any, Draw]]) -> list[np.ndarray]:
-        loaded = [self._load(record, draw) for record, draw in plan]
-        shape = loaded[0][0].shape
-        for (record, _), arrays in zip(plan, loaded, strict=True):
-            if arrays[0].shape != shape:
+        batch: list[np.ndarray] = []
+        for number, (record, draw) in enumerate(plan):
+            arrays = self._load(record, draw)
+            if not batch:
+                batch = [np.empty((len(plan), *array.shape), array.dtype) for array in arrays]
+            if arrays[0].shape != batch[0].shape[1:]:
                 self.fail(
-                    f"{self.where(record)}: expected an image (C, H, W) of {shape} like the first "
-                    f"of its batch, got {arrays[0].shape}; resize or crop the images"
+                    f"{self.where(record)}: expected an image (C, H, W) of {batch[0].shape[1:]} "
+                    f"like the first of its batch, got {arrays[0].shape}; resize or crop the images"
                 )
-        return [np.stack(arrays) for arrays in zip(*loaded, strict=True)]
+            for values, array in zip(batch, arrays, strict=True):
+                values[number] = array
+        return batch
 
     def top_shapes(self) -> list[Shape]:
         shapes = [(self.batch_size, *shape[1:]) for shape in self._shapes]
