@@ -1,7 +1,7 @@
 // As much of CUDA as the kernels use, on the CPU: found in place of CUDA's own header, it runs a
-// .cu file's kernels, thread by thread, as a GPU would. A block's threads are coroutines that change
-// places at __syncthreads(). They take turns in an order that caffe_set_order chooses; a kernel
-// whose threads do not race gives the same bits in every order.
+// .cu file's kernels, thread by thread, as a GPU would. A block's threads are coroutines that
+// change places at __syncthreads(). They take turns in an order that caffe_set_order chooses; a
+// kernel whose threads do not race gives the same bits in every order.
 #pragma once
 
 #include <ucontext.h>
