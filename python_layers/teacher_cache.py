@@ -10,7 +10,8 @@ variant the first `rows` are filled:
     p         (V,N,T,K) float32: softened prediction p'^T, T = 1                           stage 2
 
 meta: `variants`, a list of V [side, mirrored]; `fingerprint`, the SHA-256 of each of PARTS, the
-precision by its name; `command`, which makes the file. Source: tools/cache_teacher.py; readers map it into memory.
+precision by its name; `command`, which makes the file. Source: tools/cache_teacher.py; readers map
+it into memory.
 """
 
 import contextlib
