@@ -32,7 +32,7 @@ demo: $(READY)
 	@for seed in $(SEEDS); do \
 	    tools/train_wsddn.sh --dataset demo --seed $$seed && \
 	    $(PY) tools/train.py student --dataset demo --seed $$seed && \
-	    tools/distill.sh stage1 stage2 --dataset demo --seed $$seed || exit 1; \
+	    tools/distill.sh stage1 stage2 --dataset demo --seed $$seed --cache || exit 1; \
 	done
 	$(PY) tools/test_cls.py --dataset demo
 	$(PY) tools/report.py --dataset demo

@@ -17,19 +17,13 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import torch
 from files import write_atomically
 from hardware import hardware
 from rich.console import Console
 from rich.table import Table
 from roi_pooling_rivals import Calls, cpu_calls, gpu_calls
-from torch import nn
-
-import caffe
-
-BATCH, SIZE, CLASSES = 4, 224, 80
-WIDTHS = (64, 64, "pool", 128, 128, "pool", 256, 256, 256, "pool") + (512, 512, 512, "pool") * 2
+from vgg16_rivals import forward_calls, training_calls
 
 
 def median_times(calls: Calls, runs: int) -> dict[str, float]:
@@ -44,46 +38,13 @@ def median_times(calls: Calls, runs: int) -> dict[str, float]:
     return {name: statistics.median(values) for name, values in times.items()}
 
 
-def handwritten_vgg16() -> nn.Sequential:
-    """The student as one writes it in PyTorch: S-Cls without dropout."""
-    layers: list[nn.Module] = []
-    channels = 3
-    for width in WIDTHS:
-        if width == "pool":
-            layers.append(nn.MaxPool2d(2, 2))
-        else:
-            layers += [nn.Conv2d(channels, width, 3, padding=1), nn.ReLU(inplace=True)]
-            channels = width
-    head = [nn.Flatten(), nn.Linear(512 * 49, 4096), nn.ReLU(inplace=True)]
-    head += [nn.Linear(4096, 4096), nn.ReLU(inplace=True), nn.Linear(4096, CLASSES)]
-    return nn.Sequential(*layers, *head)
-
-
-def vgg16_calls(models: Path) -> Calls:
-    """Forward + backward of S-Cls: through caffe.Net, and handwritten."""
-    net = caffe.Net(str(models / "coco" / "student" / "deploy.prototxt"), caffe.TEST)
-    net.blobs["data"].reshape(BATCH, 3, SIZE, SIZE)
-    net.reshape()
-    x = np.random.default_rng(0).standard_normal((BATCH, 3, SIZE, SIZE)).astype(np.float32)
-    net.blobs["data"].data[...] = x
-    top = np.full((BATCH, CLASSES), 0.1, np.float32)
-    rival, rival_x, rival_top = handwritten_vgg16(), torch.from_numpy(x), torch.from_numpy(top)
-
-    def engine() -> None:
-        net.clear_param_diffs()
-        net.forward()
-        net.backward(p=top)
-
-    def pytorch() -> None:
-        rival.zero_grad(set_to_none=True)
-        torch.sigmoid(rival(rival_x)).backward(rival_top)
-
-    return {"caffe.Net": engine, "PyTorch eager": pytorch}
-
-
+VGG = "8x3x224x224"
 MAP = "boxes on 1x512x42x42"
 BENCHES: tuple[tuple[str, Callable[[Path], Calls | str], int, str], ...] = (
-    ("VGG16, 4x3x224x224", vgg16_calls, 7, "<= 1.05"),
+    (f"VGG16 forward {VGG}", lambda models: forward_calls(models, "fp32"), 7, "<= 1.02"),
+    (f"VGG16 training {VGG}", lambda models: training_calls(models, "fp32"), 7, "<= 1.02"),
+    (f"VGG16 forward {VGG}, bf16", lambda models: forward_calls(models, "bf16"), 9, "<= 1.02"),
+    (f"VGG16 training {VGG}, bf16", lambda models: training_calls(models, "bf16"), 9, "<= 1.02"),
     (f"RoI pooling, 500 {MAP}", lambda models: cpu_calls(500), 21, "<= 0.33"),
     (f"RoI pooling, 2000 {MAP}", lambda models: cpu_calls(2000), 15, "<= 0.33"),
     (f"RoI pooling on a GPU, 500 {MAP}", lambda models: gpu_calls(500), 50, "<= 0.5"),

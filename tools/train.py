@@ -26,6 +26,7 @@ import initial_weights
 import numpy as np
 import run_files
 import teacher
+import tensorboard_log
 from errors import USER_ERRORS, UserError
 from google.protobuf import text_format
 from hardware import hardware, peak_memory
@@ -243,6 +244,7 @@ class Log:
         self._steps, self._since = 0, time.monotonic()
         if not self.path.exists():
             run_files.append_line(self.path, about)
+        self._events = tensorboard_log.events(folder, start)
 
     def add(self, losses: dict[str, float]) -> None:
         self._steps += 1
@@ -261,6 +263,7 @@ class Log:
             "time": round(time.time(), 1),
         }
         run_files.append_line(self.path, line)
+        self._events.add(line)
         self._sums, self._steps, self._since = {}, 0, now
         return line
 
