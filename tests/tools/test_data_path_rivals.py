@@ -1,0 +1,23 @@
+"""The benchmark's rival of the data path makes the same pixels as our data layer."""
+
+import cv2
+import numpy as np
+from data_path_rivals import BATCH, make_set, opencv, run_layer, start_layer
+
+MEAN = np.float32([103.52, 116.28, 123.675])
+
+
+def test_opencv_makes_our_pixels_but_for_mirror_and_mean(tmp_path):
+    paths = make_set(tmp_path, BATCH)
+    assert cv2.imread(str(paths[0])).shape == (480, 640, 3)
+    assert not np.array_equal(*(cv2.imread(str(path)) for path in paths[:2]))
+    layer, top = start_layer(tmp_path, 2)
+    run_layer(layer, top, 1)
+    assert len(layer.pending) == 2
+    assert all(batch.done() for batch in layer.pending)
+    mirrored = [mirror for *_, mirror in layer.batches.plan(0)]
+    assert set(mirrored) == {False, True}
+    for image, mirror, pixels in zip(opencv(paths, 2), mirrored, top[0].data, strict=True):
+        wanted = (image[:, ::-1] if mirror else image) - MEAN
+        np.testing.assert_array_equal(pixels, wanted.transpose(2, 0, 1))
+    assert (top[3].data == 0).all()
