@@ -18,6 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import data_path_rivals
+import step_rivals
 import torch
 from files import write_atomically
 from hardware import hardware
@@ -51,6 +52,8 @@ BENCHES: tuple[tuple[str, Callable[[Path], Calls | str], int, str], ...] = (
     (f"RoI pooling, 2000 {MAP}", lambda models: cpu_calls(2000), 15, "<= 0.33"),
     (f"RoI pooling on a GPU, 500 {MAP}", lambda models: gpu_calls(500), 50, "<= 0.5"),
     (f"RoI pooling on a GPU, 2000 {MAP}", lambda models: gpu_calls(2000), 50, "<= 0.5"),
+    ("step of stage 1, cached", lambda models: step_rivals.calls("stage1"), 30, "<= 1.15"),
+    ("step of stage 2, cached", lambda models: step_rivals.calls("stage2"), 30, "<= 1.15"),
     (JPEG, lambda models: data_path_rivals.calls(memory_kept=False), 7, "<= 1.11"),
     (f"{JPEG}, memory kept", lambda models: data_path_rivals.calls(memory_kept=True), 7, "<= 1.11"),
 )

@@ -27,7 +27,7 @@ import numpy as np
 import run_files
 import teacher
 import train
-from errors import USER_ERRORS, UserError
+from errors import UserError, exit_code
 from google.protobuf import text_format
 from tqdm import tqdm
 
@@ -208,6 +208,7 @@ def fill(net: caffe.Net, names: dict[str, dict[str, str]], jobs: Sequence[Job]) 
 
 def build(options: argparse.Namespace) -> None:
     """Make or complete the caches that the options ask for."""
+    train.prepare(options)
     weights = teacher.weights_file(options)
     stages = sorted(set(options.stages or teacher.ASKED))
     jobs = [read_job(stage, weights, options) for stage in stages]
@@ -245,16 +246,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     options = parser().parse_args(arguments)
-    try:
-        train.prepare(options)
-        build(options)
-    except USER_ERRORS as error:
-        print(f"cache_teacher.py: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("cache_teacher.py: stopped; the same command continues", file=sys.stderr)
-        return 130
-    return 0
+    return exit_code("cache_teacher.py", lambda: build(options))
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from errors import USER_ERRORS, UserError
+from errors import UserError, exit_code
 from feeding import read_net
 from files import write_atomically
 from options import natural
@@ -351,12 +351,7 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Exit status 0, or 1 after one line that says what is wrong."""
     options = parser().parse_args(arguments)
-    try:
-        run(options)
-    except USER_ERRORS as error:
-        print(f"predict.py: {error}", file=sys.stderr)
-        return 1
-    return 0
+    return exit_code("predict.py", lambda: run(options))
 
 
 if __name__ == "__main__":

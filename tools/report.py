@@ -26,7 +26,7 @@ import numpy as np
 import precision_recall
 import table
 import test_cls
-from errors import USER_ERRORS, UserError
+from errors import UserError, exit_code
 from feeding import Feed, read_net
 from files import write_atomically
 from hardware import hardware
@@ -408,12 +408,7 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Exit status 0, or 1 after one line that says what is wrong."""
     options = parser().parse_args(arguments)
-    try:
-        print(f"wrote {run(options)}")
-    except USER_ERRORS as error:
-        print(f"report.py: {error}", file=sys.stderr)
-        return 1
-    return 0
+    return exit_code("report.py", lambda: print(f"wrote {run(options)}"))
 
 
 if __name__ == "__main__":

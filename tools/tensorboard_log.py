@@ -14,7 +14,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from errors import USER_ERRORS, UserError
+from errors import UserError, exit_code
 
 MISSING = "no TensorBoard event files without tensorboardX: pip install tensorboardX"
 EVENTS = "events.out.tfevents.*"
@@ -107,12 +107,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     made.add_argument("folders", nargs="+", metavar="FOLDER", help="run folders, such as out/demo")
     options = made.parse_args(arguments)
-    try:
-        run(options)
-    except USER_ERRORS as error:
-        print(f"tensorboard_log.py: {error}", file=sys.stderr)
-        return 1
-    return 0
+    return exit_code("tensorboard_log.py", lambda: run(options))
 
 
 if __name__ == "__main__":

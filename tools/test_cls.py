@@ -30,7 +30,7 @@ import metrics
 import numpy as np
 import predictions
 import table
-from errors import USER_ERRORS, UserError
+from errors import UserError, exit_code
 from feeding import ViewPlan
 from files import write_atomically
 from options import natural
@@ -370,12 +370,7 @@ def run(options: argparse.Namespace) -> list[dict]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Exit status 0, or 1 after one line that says what is wrong."""
     options = parser().parse_args(arguments)
-    try:
-        run(options)
-    except USER_ERRORS as error:
-        print(f"test_cls.py: {error}", file=sys.stderr)
-        return 1
-    return 0
+    return exit_code("test_cls.py", lambda: run(options))
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ import numpy as np
 import predictions
 import table
 import test_cls
-from errors import USER_ERRORS, UserError
+from errors import UserError, exit_code
 from feeding import Feed, ViewPlan, read_net
 from files import write_atomically
 from options import natural
@@ -229,12 +229,7 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Exit status 0, or 1 after one line that says what is wrong."""
     options = parser().parse_args(arguments)
-    try:
-        run(options)
-    except USER_ERRORS as error:
-        print(f"test_det.py: {error}", file=sys.stderr)
-        return 1
-    return 0
+    return exit_code("test_det.py", lambda: run(options))
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-import os
+import logging
 import signal
 import sys
 import time
@@ -27,7 +27,7 @@ import numpy as np
 import run_files
 import teacher
 import tensorboard_log
-from errors import USER_ERRORS, UserError
+from errors import UserError, exit_code
 from google.protobuf import text_format
 from hardware import hardware, peak_memory
 from options import natural, one_of
@@ -411,7 +411,7 @@ def parser(
 def prepare(options: argparse.Namespace) -> None:
     """Fill in the folder of the results; compute where the options say."""
     # The progress bar and log.jsonl say what Caffe's log would.
-    os.environ.setdefault("GLOG_minloglevel", "2")
+    logging.getLogger("caffe").addHandler(logging.NullHandler())
     options.runs = options.runs or f"out/{options.dataset}"
     if options.precision != "fp32":
         caffe.set_precision(options.precision)
@@ -431,15 +431,7 @@ def run(options: argparse.Namespace) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     options = parser().parse_args(arguments)
-    try:
-        run(options)
-    except USER_ERRORS as error:
-        print(f"train.py: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("train.py: stopped; the same command continues", file=sys.stderr)
-        return 130
-    return 0
+    return exit_code("train.py", lambda: run(options))
 
 
 if __name__ == "__main__":

@@ -6,13 +6,12 @@ import time
 from collections.abc import Callable
 from functools import partial
 
-import torch
-
 from caffe.commands import net_flags
 from caffe.commands.common import Parser
-from caffe.device import current_device, peak_memory
+from caffe.device import peak_memory
 from caffe.net import Net
 from caffe.proto import caffe_pb2
+from caffe.timer import Timer
 
 _log = logging.getLogger("caffe")
 
@@ -23,13 +22,10 @@ def add_flags(parser: Parser) -> None:
 
 
 def _milliseconds(work: Callable[[], object]) -> float:
-    if current_device().type == "cuda":
-        torch.cuda.synchronize()
-    start = time.perf_counter()
+    timer = Timer()
+    timer.start()
     work()
-    if current_device().type == "cuda":
-        torch.cuda.synchronize()
-    return 1e3 * (time.perf_counter() - start)
+    return timer.ms
 
 
 class _Times:
