@@ -163,8 +163,8 @@ class Solver:
     def solve(self, resume_file: str | os.PathLike | None = None) -> None:
         """Train until max_iter, from the start or from a .solverstate.
 
-        SIGINT ends the current iteration, writes a snapshot and returns (see `stopped`); SIGHUP
-        writes a snapshot and goes on. Other effects: `solver.signals = SignalRequests(...)`.
+        SIGINT ends the current iteration, writes a snapshot unless snapshot_after_train is false,
+        and returns (see `stopped`); SIGHUP writes a snapshot and goes on. Other effects: `solver.signals = SignalRequests(...)`.
         """
         if not self.param.HasField("max_iter"):
             raise CaffeError("solver: max_iter is missing; give it, or call step(n)")
@@ -176,7 +176,7 @@ class Solver:
         self.stopped = False
         with self.signals:
             self.step(self.param.max_iter - self._iter)
-        if self.param.snapshot_after_train or self.stopped:
+        if self.param.snapshot_after_train:
             self._snapshot_once()
         if self.stopped:
             _log.info("Optimization stopped early.")

@@ -17,9 +17,9 @@ def _send(number: int) -> None:
     os.kill(os.getpid(), number)
 
 
-def _trained(folder, number: int, requests: SignalRequests) -> tuple[int, list[int]]:
+def _trained(folder, number: int, requests: SignalRequests, more="") -> tuple[int, list[int]]:
     """Iterations done and iterations with snapshots of a run that gets a signal in iteration 3."""
-    solver = line_solver(folder, FIXED + f'snapshot_prefix: "{folder}/run"')
+    solver = line_solver(folder, FIXED + f'snapshot_prefix: "{folder}/run" {more}')
     solver.signals = requests
     solver.add_callback(lambda: solver.iter == 3 and _send(number), lambda: None)
     solver.solve()
@@ -42,6 +42,13 @@ def test_either_signal_has_the_chosen_effect(tmp_path, number, effect, expected)
         *((effect, Effect.NONE) if number == signal.SIGINT else (Effect.NONE, effect))
     )
     assert _trained(tmp_path, number, requests) == expected
+
+
+def test_a_stop_writes_nothing_where_the_end_of_training_would_not(tmp_path):
+    """As Caffe: the snapshot at the end is what a stop writes."""
+    requests = SignalRequests(Effect.STOP)
+    done = _trained(tmp_path, signal.SIGINT, requests, "snapshot_after_train: false")
+    assert done == (4, [])
 
 
 def test_a_stop_outweighs_a_snapshot():
