@@ -4,6 +4,8 @@ import dataclasses
 import json
 import re
 
+import datasets
+import method
 import numpy as np
 import pytest
 import teacher
@@ -93,7 +95,7 @@ def fill_weights(net, rng):
         if weight.data.ndim == 0:
             continue
         spread = 2 / weight.data[0].size
-        spread *= generate.DEMO.input_scale**2 if name.endswith("conv1_1") else 1
+        spread *= datasets.DEMO.input_scale**2 if name.endswith("conv1_1") else 1
         weight.data[...] = rng.normal(0, np.sqrt(spread), weight.data.shape)
         for blob in bias:
             blob.data[...] = rng.normal(0, 0.05, blob.data.shape)
@@ -333,7 +335,7 @@ def test_the_teacher_weighs_by_proposal_score_and_stage1_pools_plainly(name, gri
 
 def test_stage1_adapts_a_student_of_other_widths():
     thin = dataclasses.replace(DEMO.size, widths=(5, 6, 7, 9, 11))
-    message = generate.stage1_train(DEMO, thin).to_proto()
+    message = method.stage1_train(DEMO, thin).to_proto()
     net = caffe.Net(with_inputs(message, DEMO), caffe.TRAIN)
     assert net.params["psi_conv5_3"][0].shape == (64, 11, 1, 1)
     assert net.blobs["features"].shape == net.blobs["teacher_features"].shape
@@ -342,8 +344,8 @@ def test_stage1_adapts_a_student_of_other_widths():
 
 
 def test_stage1_can_compare_several_maps(monkeypatch):
-    monkeypatch.setattr(generate, "TAPS", ("conv3_3", "conv5_3"))
-    message = generate.stage1_train(DEMO).to_proto()
+    monkeypatch.setattr(method, "TAPS", ("conv3_3", "conv5_3"))
+    message = method.stage1_train(DEMO).to_proto()
     net = caffe.Net(with_inputs(message, DEMO), caffe.TRAIN)
     rows, count = net.blobs["features"].shape
     assert count == (32 + 64) * 3 * 3
@@ -384,4 +386,4 @@ def test_pretraining_is_tested_on_all_test_objects():
     solver, net = read("demo", "pretrain/solver"), read("demo", "pretrain/test")
     assert list(solver.test_iter) == [12]
     assert net.layer[0].image_data_param.batch_size == 100
-    assert generate.DEMO_OBJECTS == {"train": 12000, "test": 1200}
+    assert datasets.DEMO_OBJECTS == {"train": 12000, "test": 1200}

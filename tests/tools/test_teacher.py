@@ -3,6 +3,8 @@
 import dataclasses
 import json
 
+import datasets
+import method
 import numpy as np
 import pytest
 import teacher
@@ -12,14 +14,13 @@ from google.protobuf import text_format
 
 import caffe
 from caffe.proto import caffe_pb2
-from models import generate
 
-DEMO = {dataset.name: dataset for dataset in generate.DATASETS}["demo"]
+DEMO = {dataset.name: dataset for dataset in datasets.DATASETS}["demo"]
 
 
 def net_of(stage, **changes):
     dataset = dataclasses.replace(DEMO, size=dataclasses.replace(DEMO.size, **changes))
-    return getattr(generate, f"{stage}_train")(dataset).to_proto()
+    return getattr(method, f"{stage}_train")(dataset).to_proto()
 
 
 def names(part):
@@ -147,7 +148,7 @@ def test_weights_go_to_the_layers_of_both_names_and_missing_ones_are_seen(tmp_pa
             layer.phase = caffe.TRAIN
     message, _ = teacher.joined(parts)
     deploy, saved = tmp_path / "deploy.prototxt", tmp_path / "w.caffemodel"
-    deploy.write_text(text_format.MessageToString(generate.wsddn_deploy(DEMO).to_proto()))
+    deploy.write_text(text_format.MessageToString(method.wsddn_deploy(DEMO).to_proto()))
     source = caffe.Net(str(deploy), caffe.TEST)
     for number, blobs in enumerate(source.params.values(), 1):
         for blob in blobs:

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 
+import datasets
 import numpy as np
 from google.protobuf import text_format
 
@@ -12,7 +13,7 @@ from models import generate
 from tests.prepared_sets import CLASSES, make_set
 
 SIZE = dataclasses.replace(
-    generate.DEMO,
+    datasets.DEMO,
     widths=(3, 4, 5, 6, 7),
     fc=9,
     grid=2,
@@ -28,10 +29,10 @@ IMAGES, BATCH = 7, 3
 
 def write_stages(folder):
     """models/, set/, runs/ with a teacher, student.caffemodel; the words all commands share."""
-    recipe = generate.Recipe(batch=BATCH, epochs=3, base_lr=1e-4, drops=(), new_rate=1)
+    recipe = datasets.Recipe(batch=BATCH, epochs=3, base_lr=1e-4, drops=(), new_rate=1)
     recipes = dict.fromkeys(("pretrain", "wsddn", "student", "stage1", "stage2"), recipe)
-    solver = generate.DEMO_SOLVER
-    small = generate.Dataset("demo", "small", len(CLASSES), IMAGES, SIZE, recipes, solver)
+    solver = datasets.DEMO_SOLVER
+    small = datasets.Dataset("demo", "small", len(CLASSES), IMAGES, SIZE, recipes, solver)
     for path, (message, _) in generate.messages(small).items():
         file = folder / "models" / "demo" / f"{path}.prototxt"
         file.parent.mkdir(parents=True, exist_ok=True)

@@ -1,0 +1,264 @@
+"""The method's nets: the teacher, the student, stages 1 and 2."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from datasets import DEMO_TEST_BATCH, MEAN, Dataset, Recipe, Size
+from vgg16 import DEPLOYED, FROZEN, TRAINED, Branch
+
+import caffe
+from caffe import layers as L
+from caffe.net_spec import Top
+
+Stages = dict[str, tuple[Callable[[Dataset], caffe.NetSpec], str]]
+
+STRIDES = {"conv3_3": 4, "conv4_3": 8, "conv5_3": 16}  # of the maps that stage 1 may compare
+TAPS = ("conv5_3",)  # those that it does compare
+TEACHER_TEMPERATURE = 0.5  # t^c and t^d of stage 2
+STUDENT_TEMPERATURE = 5.0  # where stage 2's learned t starts
+
+
+def add_data(n: caffe.NetSpec, dataset: Dataset, recipe: Recipe | None, rois: bool) -> None:
+    """data, label and, with `rois`, rois and roi_mask; without a recipe the test images."""
+    size = dataset.size
+    training = recipe is not None
+    options = {
+        "source": f"data/{dataset.name}/{'train' if training else 'test'}",
+        "batch_size": recipe.batch if training else 4,
+        "scales": size.scales if training else [size.side],
+        "mean": MEAN,
+    }
+    if rois:
+        options |= {"boxes": size.boxes, "score": size.score}
+    if training:
+        options |= {"mirror": True, "shuffle": True}
+    names = ("data", "label", "rois", "roi_mask")[: 4 if rois else 2]
+    layer = {"module": "python_layers.proposal_data", "layer": "ProposalData"}
+    tops = L.Python(ntop=len(names), param_str=json.dumps(options), **layer)
+    for name, top in zip(names, tops, strict=True):
+        n[name] = top
+
+
+def add_cached_data(
+    n: caffe.NetSpec, dataset: Dataset, stage: str, tops: tuple[str, ...], **more: Any
+) -> None:
+    """data, label and the teacher's blobs `tops`, read from the cache of the stage."""
+    options = {
+        "source": f"data/{dataset.name}/train",
+        "cache": f"out/{dataset.name}/seed1/teacher_cache/{stage}.arr",
+        "batch_size": dataset.recipes[stage].batch,
+        "scales": dataset.size.scales,
+        "mean": MEAN,
+        "mirror": True,
+        "shuffle": True,
+        **more,
+    }
+    names = ("data", "label", *tops)
+    layer = {"module": "python_layers.cached_teacher_data", "layer": "CachedTeacherData"}
+    made = L.Python(ntop=len(names), param_str=json.dumps(options), **layer)
+    for name, top in zip(names, made, strict=True):
+        n[name] = top
+
+
+def add_inputs(n: caffe.NetSpec, **shapes: tuple[int, ...]) -> None:
+    for name, shape in shapes.items():
+        n[name] = L.Input(shape={"dim": list(shape)})
+
+
+def add_student_data(n: caffe.NetSpec, size: Size) -> None:
+    n.data_student = L.Interp(n.data, height=size.student_side, width=size.student_side)
+
+
+def object_net(dataset: Dataset, recipe: Recipe | None) -> caffe.NetSpec:
+    """Single-object classification, the demo's stand-in for ImageNet; without a recipe to test."""
+    n = caffe.NetSpec()
+    split, training = ("train", True) if recipe else ("test", False)
+    side = dataset.size.student_side
+    n.data, n.label = L.ImageData(
+        ntop=2,
+        source=f"data/{dataset.name}/objects_{split}.txt",
+        root_folder=f"data/{dataset.name}/",
+        batch_size=recipe.batch if recipe else DEMO_TEST_BATCH,
+        new_height=side,
+        new_width=side,
+        shuffle=training,
+        transform_param={"mirror": training, "mean_value": MEAN},
+    )
+    branch = Branch(n, dataset.size, TRAINED if training else DEPLOYED)
+    z = branch.recognise(n.data, "fc8_objects", dataset.classes)
+    n.loss = L.SoftmaxWithLoss(z, n.label)
+    n.accuracy = L.Accuracy(z, n.label)
+    return n
+
+
+def wsddn_train(dataset: Dataset) -> caffe.NetSpec:
+    n = caffe.NetSpec()
+    add_data(n, dataset, dataset.recipes["wsddn"], rois=True)
+    teacher = Branch(n, dataset.size, TRAINED, new_rate=dataset.recipes["wsddn"].new_rate)
+    scores = teacher.detect(n.data, n.rois, n.roi_mask, dataset.classes)
+    n.loss = L.CrossEntropyLoss(teacher.sum_boxes(scores, dataset.classes), n.label)
+    return n
+
+
+def wsddn_test(dataset: Dataset) -> caffe.NetSpec:
+    n = caffe.NetSpec()
+    add_data(n, dataset, None, rois=True)
+    add_detector(n, dataset)
+    return n
+
+
+def wsddn_deploy(dataset: Dataset) -> caffe.NetSpec:
+    n = caffe.NetSpec()
+    side, boxes = dataset.size.side, dataset.size.boxes
+    add_inputs(n, data=(1, 3, side, side), rois=(boxes, 6), roi_mask=(1, boxes))
+    add_detector(n, dataset)
+    return n
+
+
+def add_detector(n: caffe.NetSpec, dataset: Dataset) -> None:
+    teacher = Branch(n, dataset.size, DEPLOYED)
+    scores = teacher.detect(n.data, n.rois, n.roi_mask, dataset.classes)
+    teacher.sum_boxes(scores, dataset.classes)
+
+
+def student_train(dataset: Dataset) -> caffe.NetSpec:
+    n = caffe.NetSpec()
+    recipe = dataset.recipes["student"]
+    add_data(n, dataset, recipe, rois=False)
+    add_student_data(n, dataset.size)
+    student = Branch(n, dataset.size, TRAINED, new_rate=recipe.new_rate)
+    z = student.recognise(n.data_student, "fc8_labels", dataset.classes)
+    n.loss = L.SigmoidCrossEntropyLoss(z, n.label)
+    return n
+
+
+def student_test(dataset: Dataset) -> caffe.NetSpec:
+    n = caffe.NetSpec()
+    add_data(n, dataset, None, rois=False)
+    add_student_data(n, dataset.size)
+    student = Branch(n, dataset.size, DEPLOYED)
+    n.p = L.Sigmoid(student.recognise(n.data_student, "fc8_labels", dataset.classes))
+    return n
+
+
+def student_deploy(dataset: Dataset) -> caffe.NetSpec:
+    n = caffe.NetSpec()
+    side = dataset.size.student_side
+    add_inputs(n, data=(1, 3, side, side))
+    student = Branch(n, dataset.size, DEPLOYED)
+    n.p = L.Sigmoid(student.recognise(n.data, "fc8_labels", dataset.classes))
+    return n
+
+
+def stage1_train(dataset: Dataset, student_size: Size | None = None) -> caffe.NetSpec:
+    """L_f between the taps of the teacher and of the student, whose size may be another one."""
+    n = caffe.NetSpec()
+    add_data(n, dataset, dataset.recipes["stage1"], rois=True)
+    n.silence = L.Silence(n.label, ntop=0)
+    teacher = Branch(n, dataset.size, FROZEN, "teacher_")
+    scores = teacher.detect(n.data, n.rois, n.roi_mask, dataset.classes)
+    student = stage1_student(n, student_size or dataset.size)
+    n.rois_teacher, n.rois_student = L.Python(
+        *(n.rois, scores, n.roi_mask, n.data, n.data_student),
+        ntop=2,
+        name="roi_selection",
+        module="python_layers.roi_selection",
+        layer="RoISelection",
+        param_str=json.dumps({"nms_iou": 0.5, "top": dataset.size.kept, "objectness": "max"}),
+    )
+    tap_features(teacher, n.rois_teacher, teacher.size)
+    add_feature_loss(n, dataset, student)
+    return n
+
+
+def stage1_train_cached(dataset: Dataset) -> caffe.NetSpec:
+    """stage1_train with the teacher's cache in the teacher's place."""
+    n = caffe.NetSpec()
+    tops, side = ("rois_student", "teacher_features"), dataset.size.student_side
+    add_cached_data(n, dataset, "stage1", tops, student_side=side)
+    n.silence = L.Silence(n.label, ntop=0)
+    add_feature_loss(n, dataset, stage1_student(n, dataset.size))
+    return n
+
+
+def stage1_student(n: caffe.NetSpec, size: Size) -> Branch:
+    """The student's convolutions on `data`."""
+    student = Branch(n, size, TRAINED)
+    add_student_data(n, size)
+    student.convolve(n.data_student)
+    return student
+
+
+def add_feature_loss(n: caffe.NetSpec, dataset: Dataset, student: Branch) -> None:
+    """L_f between teacher_features and what the student makes of rois_student."""
+    features = tap_features(student, n.rois_student, dataset.size)
+    n.loss_feature = L.FeatureL2Loss(
+        *(n.teacher_features, features, n.rois_student),
+        loss_weight=dataset.recipes["stage1"].transfer_weight,
+    )
+
+
+def tap_features(branch: Branch, rois: Top, teacher: Size) -> Top:
+    """F (R',D): the pooled maps of all taps, joined and weighted by the box's score s'."""
+    pooled = []
+    for name in TAPS:
+        stage = int(name[4]) - 1
+        top = branch.net[branch.prefix + name.replace("conv", "relu")]
+        if branch.size.widths[stage] != teacher.widths[stage]:  # Psi: as many channels as hers
+            shape = {"num_output": teacher.widths[stage], "kernel_size": 1}
+            top = branch.learn(f"psi_{name}", "Convolution", top, **shape)
+        pooled.append(branch.pool_rois(f"roi_{name}", top, rois, STRIDES[name], 0, 1))
+    return branch.add("features", "ScoreWeightedConcat", *pooled, rois)
+
+
+def stage2_train(dataset: Dataset) -> caffe.NetSpec:
+    """L_p + lambda * L_p' between p'^T and p'^S = sigmoid(z / t)."""
+    n = caffe.NetSpec()
+    add_data(n, dataset, dataset.recipes["stage2"], rois=True)
+    teacher = Branch(n, dataset.size, FROZEN, "teacher_")
+    scores = teacher.detect(n.data, n.rois, n.roi_mask, dataset.classes, TEACHER_TEMPERATURE)
+    teacher.sum_boxes(scores, dataset.classes)
+    add_prediction_losses(n, dataset)
+    return n
+
+
+def stage2_train_cached(dataset: Dataset) -> caffe.NetSpec:
+    """stage2_train with the teacher's cache in the teacher's place."""
+    n = caffe.NetSpec()
+    add_cached_data(n, dataset, "stage2", ("teacher_p",))
+    add_prediction_losses(n, dataset)
+    return n
+
+
+def add_prediction_losses(n: caffe.NetSpec, dataset: Dataset) -> None:
+    """The student on `data`; L_p against `label` and lambda * L_p' against teacher_p."""
+    recipe = dataset.recipes["stage2"]
+    add_student_data(n, dataset.size)
+    student = Branch(n, dataset.size, TRAINED, new_rate=recipe.new_rate)
+    z = student.recognise(n.data_student, "fc8_labels", dataset.classes)
+    n.loss = L.SigmoidCrossEntropyLoss(z, n.label)
+    # A Parameter layer starts at 0, so it holds what is learned of t: t = start + offset.
+    learned = {"lr_mult": 10, "decay_mult": 0}
+    n.temperature_offset = L.Parameter(param=learned, parameter_param={"shape": {}})
+    n.inverse_temperature = L.Power(n.temperature_offset, shift=STUDENT_TEMPERATURE, power=-1)
+    n.fc8_tempered = L.Scale(z, n.inverse_temperature, axis=0)
+    n.p_student = L.Sigmoid(n.fc8_tempered)
+    n.loss_prediction = L.PredictionL2Loss(
+        n.teacher_p, n.p_student, loss_weight=recipe.transfer_weight
+    )
+
+
+# {file below models/<dataset>: (its net, what it is)}
+STAGES: Stages = {
+    "wsddn/train": (wsddn_train, "the teacher T-WDet (WSDDN on VGG16)"),
+    "wsddn/test": (wsddn_test, "the teacher T-WDet: S (R,K) and p (N,K) of the test images"),
+    "wsddn/deploy": (wsddn_deploy, "the teacher T-WDet: S (R,K) and p (1,K) of one image"),
+    "student/train": (student_train, "the student S-Cls (w/o), trained with labels alone"),
+    "student/test": (student_test, "any student: p (N,K) of the test images"),
+    "student/deploy": (student_deploy, "any student: p (1,K) of one image"),
+    "stage1/train": (stage1_train, "stage 1, feature-level transfer (L_f)"),
+    "stage2/train": (stage2_train, "stage 2, prediction-level transfer (L_p + lambda L_p')"),
+    "stage1/train_cached": (stage1_train_cached, "stage 1 with the teacher's answers from a cache"),
+    "stage2/train_cached": (stage2_train_cached, "stage 2 with the teacher's answers from a cache"),
+}
