@@ -56,6 +56,12 @@ def learn(
     return add(n, top, kind, bottom, num_output=outputs, weight_filler=filler, **fields)
 
 
+def normalise(n: caffe.NetSpec, bottom: Top, batch_norm: str, scale: str) -> Top:
+    """In place, the layers of these names: mean 0 and variance 1, then a learned slope and bias."""
+    top = add(n, batch_norm, "BatchNorm", bottom, in_place=True)
+    return add(n, scale, "Scale", top, in_place=True, bias_term=True)
+
+
 def relu(n: caffe.NetSpec, name: str, bottom: Top) -> Top:
     return add(n, name, "ReLU", bottom, in_place=True)
 
@@ -73,6 +79,11 @@ def max_pool(
 
 def average_pool(n: caffe.NetSpec, top: str, bottom: Top, kernel: int, stride: int) -> Top:
     return add(n, top, "Pooling", bottom, pool="AVE", kernel_size=kernel, stride=stride)
+
+
+def average_map(n: caffe.NetSpec, top: str, bottom: Top) -> Top:
+    """(N, C, 1, 1), the means of maps of any size."""
+    return add(n, top, "Pooling", bottom, pool="AVE", global_pooling=True)
 
 
 def score_classes(
@@ -115,13 +126,37 @@ def database(folder: str, batch: int, **transform: Any) -> dict[str, Any]:
 
 
 def imagenet(
-    name: str, add_layers: AddLayers, batches: tuple[int, int], side: int
+    name: str, add_layers: AddLayers, batches: tuple[int, int], side: int, **transform: Any
 ) -> caffe_pb2.NetParameter:
     """`train_val` on pieces (3, side, side) of ImageNet's images; batch sizes of both phases."""
-    crop = {"crop_size": side, "mean_value": IMAGENET_MEAN}
+    crop = {"crop_size": side, "mean_value": IMAGENET_MEAN} | transform
     train = database("data/imagenet/train_lmdb", batches[0], mirror=True, **crop)
     test = database("data/imagenet/val_lmdb", batches[1], **crop)
     return train_val(name, add_layers, "Data", train, test)
+
+
+def imagenet_classifier(
+    path: str,
+    name: str,
+    scores: Callable[[caffe.NetSpec], Top],
+    images: int,
+    make_solver: Callable[[], Message],
+    **transform: Any,
+) -> Net:
+    """A net at 224 x 224 whose `scores` go into a softmax loss; `images` of a step side by side."""
+
+    def learning(n: caffe.NetSpec) -> None:
+        score_classes(n, scores(n), **{"accuracy/top-1": 1, "accuracy/top-5": 5})
+
+    def deployed(n: caffe.NetSpec) -> None:
+        n.prob = L.Softmax(scores(n))
+
+    files = {
+        "train_val": lambda: imagenet(name, learning, (images, 25), 224, **transform),
+        "deploy": lambda: deploy(name, deployed, (1, 3, 224, 224)),
+        "solver": make_solver,
+    }
+    return Net(path, f"{name} on ImageNet", files)
 
 
 def segmented(folder: str, split: str, batch: int, **transform: Any) -> dict[str, Any]:

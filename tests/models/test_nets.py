@@ -19,14 +19,16 @@ from caffe.prototxt import read_text
 from models.generate import ROOT
 
 PATHS = [net.path for net in NETS]
-# (data, label) in the tests; the images of the last two are smaller than the nets' own.
+# (data, label) in the tests; some nets get smaller images than their own.
 SHAPES = {
     "mnist/lenet": ((3, 1, 28, 28), (3,)),
     "cifar10/quick": ((3, 3, 32, 32), (3,)),
     "imagenet/alexnet": ((2, 3, 227, 227), (2,)),
     "imagenet/caffenet": ((2, 3, 227, 227), (2,)),
     "imagenet/googlenet": ((2, 3, 224, 224), (2,)),
+    "imagenet/resnet18": ((2, 3, 96, 64), (2,)),
     "imagenet/resnet50": ((2, 3, 224, 224), (2,)),
+    "imagenet/mobilenet_v1": ((2, 3, 64, 96), (2,)),
     "voc2011/fcn8s": ((1, 3, 24, 40), (1, 1, 24, 40)),
     "cityscapes/pspnet101": ((2, 3, 41, 41), (2, 1, 41, 41)),
 }
@@ -113,10 +115,12 @@ LEARNED = {
         6_998_552,
         chain((512, 128), (528, 128)) + 2 * chain((2048, 1024), (1024, 1000)),
     ),
+    "imagenet/resnet18": (11_689_512, 0),
     "imagenet/resnet50": (
         chain((3, 64, 7), (2048, 1000)) + 2 * 64 + bottlenecks((3, 4, 6, 3), 64),
         0,
     ),
+    "imagenet/mobilenet_v1": (4_231_976, 0),
     "voc2011/fcn8s": (
         VGG16 + chain((512, 4096, 7), (4096, 4096), (4096, 21), (512, 21), (256, 21)),
         0,
@@ -145,6 +149,16 @@ BLOBS = {
         "pool5/7x7_s1": (10, 1024, 1, 1),
         "prob": (10, 1000),
     },
+    "imagenet/resnet18": {
+        "conv1": (1, 64, 112, 112),
+        "pool1": (1, 64, 56, 56),
+        "res2b": (1, 64, 56, 56),
+        "res3a_branch1": (1, 128, 28, 28),
+        "res4b": (1, 256, 14, 14),
+        "res5b": (1, 512, 7, 7),
+        "pool5": (1, 512, 1, 1),
+        "prob": (1, 1000),
+    },
     "imagenet/resnet50": {
         "pool1": (1, 64, 56, 56),
         "res2c": (1, 256, 56, 56),
@@ -152,6 +166,16 @@ BLOBS = {
         "res4f_branch2a": (1, 256, 14, 14),
         "res5c": (1, 2048, 7, 7),
         "prob": (1, 1000),
+    },
+    "imagenet/mobilenet_v1": {
+        "conv1": (1, 32, 112, 112),
+        "conv2_1/sep": (1, 64, 112, 112),
+        "conv2_2/dw": (1, 64, 56, 56),
+        "conv3_2/sep": (1, 256, 28, 28),
+        "conv5_5/sep": (1, 512, 14, 14),
+        "conv6/sep": (1, 1024, 7, 7),
+        "pool6": (1, 1024, 1, 1),
+        "prob": (1, 1000, 1, 1),
     },
     "voc2011/fcn8s": {
         "conv1_1": (1, 64, 698, 698),
@@ -234,8 +258,12 @@ NAMES = {
     "imagenet/caffenet": ALEXNET_NAMES,
     "imagenet/googlenet": "conv1/7x7_s2 conv2/3x3_reduce conv2/3x3 inception_3a/pool_proj "
     "inception_4e/5x5_reduce inception_5b/1x1 loss3/classifier",
+    "imagenet/resnet18": "conv1 bn_conv1 scale_conv1 res2a_branch2a bn2b_branch2b "
+    "scale3a_branch1 res5b_branch2b fc1000",
     "imagenet/resnet50": "conv1 bn_conv1 scale_conv1 res2a_branch1 bn2a_branch1 scale4f_branch2c "
     "res5c_branch2b fc1000",
+    "imagenet/mobilenet_v1": "conv1 conv1/bn conv1/scale conv2_1/dw conv2_1/sep/bn conv5_5/sep "
+    "conv5_6/dw/scale conv6/sep fc7",
     "voc2011/fcn8s": "conv1_1 conv5_3 fc6 fc7 score_fr score_pool4 score_pool3",
     "cityscapes/pspnet101": "conv1_1_3x3_s2 conv1_1_3x3_s2/bn conv2_1_1x1_proj/bn conv4_23_3x3 "
     "conv3_4_1x1_reduce conv5_3_1x1_increase conv5_3_pool1_conv/bn conv5_4 conv6",
