@@ -1,13 +1,20 @@
-"""Write the nets and solvers below models/, for all data sets: python models/generate.py [--check]
+"""Write the nets and solvers below models/, for all data sets.
+
+    python models/generate.py
+    python models/generate.py --check
+    python models/generate.py --dataset birds --classes 9 --images 4000 --like demo
 
 models/<dataset>/<stage>/{train,train_cached,test,deploy,solver}.prototxt are this program's
 output. Change them in the modules beside it: datasets.py has sizes, rates and schedules, method.py
 the nets, vgg16.py their backbone, solvers.py the solvers. The nets of models/<dataset>/<net>/ come
-from models/nets/. `--check` writes nothing and exits with 1 if a file differs. Names of layers and
-blobs, and what the stages compute, are explained in models/README.md.
+from models/nets/. `--check` writes nothing and exits with 1 if a file differs. With --dataset it
+writes the nets for a prepared set of your own; all tools take that name as their --dataset. Names
+of layers and blobs, and what the stages compute, are explained in models/README.md.
 """
 
 import argparse
+import dataclasses
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,6 +29,8 @@ from solvers import pretrain_solver, solver
 from caffe.files import write_atomic
 from caffe.proto import caffe_pb2
 from caffe.prototxt import read_text
+
+Files = Iterator[tuple[Path, str, Message]]
 
 ROOT = Path(__file__).parent
 WHAT = {
@@ -55,12 +64,17 @@ def header(title: str, what: str, origin: str = "models/generate.py") -> str:
     return f"# {title}: {what}.\n# Written by {origin}; change it there.\n"
 
 
-def files() -> Iterator[tuple[Path, str, Message]]:
-    """All that this program writes: (path, header, message)."""
+def dataset_files(dataset: Dataset) -> Files:
+    """The files of one data set: (path, header, message)."""
+    for name, (message, what) in messages(dataset).items():
+        path = ROOT / dataset.name / f"{name}.prototxt"
+        yield path, header(dataset.title, what), message
+
+
+def files() -> Files:
+    """All that this program writes without options."""
     for dataset in DATASETS:
-        for name, (message, what) in messages(dataset).items():
-            path = ROOT / dataset.name / f"{name}.prototxt"
-            yield path, header(dataset.title, what), message
+        yield from dataset_files(dataset)
     for net in NETS:
         for stem, build in net.files.items():
             head = header(net.title, WHAT[stem], "models/generate.py from models/nets/")
@@ -74,20 +88,69 @@ def differs(path: Path, message: Message, head: str) -> bool:
     return read_text(path, type(message)()) != message
 
 
+def own_dataset(name: str, classes: int, images: int, like: str) -> Dataset:
+    """A data set of the user's own, with sizes and recipes of one of ours but for `pretrain`."""
+    model = {dataset.name: dataset for dataset in DATASETS}[like]
+    recipes = {stage: recipe for stage, recipe in model.recipes.items() if stage != "pretrain"}
+    own = {"name": name, "title": name, "classes": classes, "images": images}
+    return dataclasses.replace(model, recipes=recipes, **own)
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line, documented by --help."""
+    make = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    make.add_argument("--check", action="store_true", help="compare; write nothing")
+    own = make.add_argument_group("nets for a prepared set of your own, data/NAME/{train,test}")
+    own.add_argument("--dataset", metavar="NAME", type=own_name, help="write only models/NAME")
+    own.add_argument("--classes", type=int, metavar="K", help="its classes")
+    own.add_argument("--images", type=int, metavar="N", help="its training images")
+    own.add_argument(
+        "--like",
+        choices=("coco", "demo"),
+        default="coco",
+        help="coco: the paper's sizes, starting from VGG16's ImageNet weights; demo: thin nets for "
+        "a CPU, starting from out/demo/pretrain (coco)",
+    )
+    return make
+
+
+def own_name(text: str) -> str:
+    """A new folder's name below models/."""
+    taken = {dataset.name for dataset in DATASETS} | {net.path.split("/")[0] for net in NETS}
+    if not re.fullmatch(r"[a-z0-9][a-z0-9_-]*", text) or text in taken | {"nets"}:
+        raise argparse.ArgumentTypeError(
+            f"expected a name of a-z, 0-9, _ and - that is not one of ours, got {text!r}"
+        )
+    return text
+
+
+def chosen(options: argparse.Namespace, make: argparse.ArgumentParser) -> Files:
+    """The files that the options are about."""
+    counts = options.classes, options.images
+    if not options.dataset:
+        if counts != (None, None):
+            make.error("--classes and --images belong to --dataset")
+        return files()
+    if None in counts or min(counts) < 1:
+        make.error("--dataset needs --classes and --images, both at least 1")
+    return dataset_files(own_dataset(options.dataset, *counts, options.like))
+
+
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--check", action="store_true", help="compare; write nothing")
-    check = parser.parse_args().check
+    make = parser()
+    options = make.parse_args()
     count, wrong = 0, []
-    for path, head, message in files():
+    for path, head, message in chosen(options, make):
         count += 1
-        if check and differs(path, message, head):
+        if options.check and differs(path, message, head):
             wrong.append(path)
-        elif not check:
+        elif not options.check:
             write_atomic(path, (head + text_format.MessageToString(message)).encode())
     for path in wrong:
         print(f"{path}: differs from models/generate.py", file=sys.stderr)
-    print(f"{count} files, {len(wrong)} differ" if check else f"{count} files written")
+    print(f"{count} files, {len(wrong)} differ" if options.check else f"{count} files written")
     return 1 if wrong else 0
 
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from errors import UserError
 
 
 def natural(text: str) -> int:
@@ -12,6 +15,17 @@ def natural(text: str) -> int:
     if number < 1:
         raise argparse.ArgumentTypeError(f"expected a whole number from 1 on, got {text!r}")
     return number
+
+
+def check_dataset(name: str, models: str = "models") -> None:
+    """UserError naming the data sets there are unless models/<name> has a data set's nets."""
+    known = sorted(path.parent.name for path in Path(models).glob("*/student"))
+    if name not in known:
+        raise UserError(
+            f"--dataset: expected nets in {models}/{name}, where those of "
+            f"{', '.join(known) or 'no data set'} are; for a set of your own write them: "
+            "python models/generate.py --help"
+        )
 
 
 def one_of(words: Sequence[str]) -> Callable[[str], str]:

@@ -30,7 +30,7 @@ import numpy as np
 from errors import UserError, exit_code
 from feeding import read_net
 from files import write_atomically
-from options import natural
+from options import check_dataset, natural
 from rich.console import Console
 from run_files import last_weights, read_prototxt
 from test_cls import set_device
@@ -274,6 +274,8 @@ def answers(
 
 def run(options: argparse.Namespace) -> list[dict]:
     """Answer for every image and show it; returns the answers."""
+    if not options.model:
+        check_dataset(options.dataset)
     set_device(options.gpu)
     model = pathlib.Path(options.model or f"models/{options.dataset}/{options.net}/deploy.prototxt")
     shapes, setting = inputs_of(model), find_setting(model, options)

@@ -30,7 +30,7 @@ from errors import UserError, exit_code
 from feeding import Feed, read_net
 from files import write_atomically
 from hardware import hardware
-from options import natural
+from options import check_dataset, natural
 
 from python_layers.prepared_set import PreparedSet
 
@@ -364,6 +364,7 @@ def make_examples(
 
 def run(options: argparse.Namespace) -> pathlib.Path:
     """Evaluate what is not evaluated yet and write the page."""
+    check_dataset(options.dataset)
     test_cls.set_device(options.gpu)
     runs = pathlib.Path(options.runs or f"out/{options.dataset}")
     models = pathlib.Path("models", options.dataset)

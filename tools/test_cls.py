@@ -33,7 +33,7 @@ import table
 from errors import UserError, exit_code
 from feeding import ViewPlan
 from files import write_atomically
-from options import natural
+from options import check_dataset, natural
 from rich.console import Console
 from run_files import last_weights
 from tqdm import tqdm
@@ -167,6 +167,7 @@ def plan(options: argparse.Namespace) -> list[Job]:
         if rows:
             job.candidates.append(dataclasses.replace(rows[place], folder=folders[place]))
         else:
+            check_dataset(dataset)
             models = pathlib.Path("models", dataset)
             job.candidates.extend(find_candidates(path, models, folders[place]))
     if not rows:
@@ -236,7 +237,7 @@ def add_evaluation_options(parser: argparse.ArgumentParser, several: bool = Fals
     more = {"nargs": "+"} if several else {}
     parser.add_argument(
         "--dataset", default=["demo"] if several else "demo", **more,
-        help="demo, coco, nuswide or voc2007 (default: demo)",
+        help="folder of its nets below models/ (default: demo)",
     )  # fmt: skip
     parser.add_argument("--runs", **more, help="run folder with seed<k>/ (default: out/<dataset>)")
     parser.add_argument(

@@ -26,7 +26,7 @@ import test_cls
 from errors import UserError, exit_code
 from feeding import Feed, ViewPlan, read_net
 from files import write_atomically
-from options import natural
+from options import check_dataset, natural
 from rich import box
 from rich.console import Console
 from rich.table import Table
@@ -109,6 +109,8 @@ def kept_detections(
 
 def find_candidates(options: argparse.Namespace, runs: pathlib.Path) -> list[test_cls.Candidate]:
     """The teacher of every seed, or what the options name."""
+    if not options.model:
+        check_dataset(options.dataset)
     model = pathlib.Path(options.model or f"models/{options.dataset}/wsddn/test.prototxt")
     name = options.name or table.TEACHER
     if options.weights:

@@ -30,7 +30,7 @@ import tensorboard_log
 from errors import UserError, exit_code
 from google.protobuf import text_format
 from hardware import hardware, peak_memory
-from options import natural, one_of
+from options import check_dataset, natural, one_of
 from scores import check_scores, use_score_one
 from tqdm import tqdm
 
@@ -73,11 +73,11 @@ def plan(name: str, options: argparse.Namespace) -> Stage:
 def _initial_weights(options: argparse.Namespace) -> Path:
     if options.weights:
         return Path(options.weights)
-    if options.dataset == "demo":
+    if (Path(options.models) / options.dataset / "pretrain").is_dir():
         return run_files.last_weights(Path(options.runs) / "pretrain")
     raise UserError(
-        f"--dataset {options.dataset} starts from the ImageNet weights: give --weights "
-        "VGG_ILSVRC_16_layers.caffemodel"
+        f"--dataset {options.dataset} has no pretrain stage: give --weights, "
+        "VGG_ILSVRC_16_layers.caffemodel for VGG16, the last of out/demo/pretrain for thin nets"
     )
 
 
@@ -349,9 +349,7 @@ def parser(
     make.add_argument(
         "stages", nargs=count, type=one_of(stages), metavar="STAGE", help=", ".join(stages)
     )
-    make.add_argument(
-        "--dataset", default="demo", choices=("demo", "coco", "nuswide", "voc2007"), help="(demo)"
-    )
+    make.add_argument("--dataset", default="demo", help="folder of its nets below models/ (demo)")
     make.add_argument("--seed", type=int, default=1, help="of weights, order, dropout (1)")
     make.add_argument("--gpu", type=int, metavar="ID", help="train on this GPU (default: the CPU)")
     make.add_argument(
@@ -410,6 +408,7 @@ def parser(
 
 def prepare(options: argparse.Namespace) -> None:
     """Fill in the folder of the results; compute where the options say."""
+    check_dataset(options.dataset, options.models)
     # The progress bar and log.jsonl say what Caffe's log would.
     logging.getLogger("caffe").addHandler(logging.NullHandler())
     options.runs = options.runs or f"out/{options.dataset}"

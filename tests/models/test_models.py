@@ -125,28 +125,6 @@ def detection(net, prefix="", t=1.0):
     return scores, scores.sum(1)
 
 
-def test_files_and_program_agree():
-    written = list(generate.files())
-    assert set(generate.ROOT.rglob("*.prototxt")) == {path for path, _, _ in written}
-    for path, head, message in written:
-        assert not generate.differs(path, message, head), path
-
-
-def test_check_names_the_files_that_differ(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(generate, "ROOT", tmp_path)
-    monkeypatch.setattr("sys.argv", ["generate.py", "--check"])
-    assert generate.main() == 1
-    count = len(list(generate.files()))
-    assert capsys.readouterr().out == f"{count} files, {count} differ\n"
-    monkeypatch.setattr("sys.argv", ["generate.py"])
-    assert generate.main() == 0
-    changed = tmp_path / "coco" / "stage1" / "train.prototxt"
-    changed.write_text(changed.read_text().replace("kernel_size: 3", "kernel_size: 5", 1))
-    monkeypatch.setattr("sys.argv", ["generate.py", "--check"])
-    assert generate.main() == 1
-    assert capsys.readouterr().err == f"{changed}: differs from models/generate.py\n"
-
-
 @pytest.mark.parametrize("path", [path for name, path in NETS if name == "coco"])
 def test_the_demo_nets_have_the_layers_of_the_full_ones(path):
     wiring = {

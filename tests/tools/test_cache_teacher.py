@@ -441,7 +441,7 @@ def test_an_unreadable_image_stops_it_whatever_the_net_says(stages, capsys):
     [
         (("--runs", "nowhere"), "nowhere/seed1/wsddn: no snapshot"),
         (("--teacher", "nowhere.caffemodel"), "No such file or directory: 'nowhere.caffemodel'"),
-        (("--models", "nowhere"), "nowhere/demo/stage1/train.prototxt: cannot read"),
+        (("--models", "nowhere"), "expected nets in nowhere/demo, where those of no data"),
     ],
 )
 def test_mistakes_are_one_line(stages, capsys, words, told):

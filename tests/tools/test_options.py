@@ -4,7 +4,8 @@ import argparse
 
 import pytest
 import train
-from options import natural, one_of
+from errors import UserError
+from options import check_dataset, natural, one_of
 
 
 def test_whole_numbers_from_one_on():
@@ -31,3 +32,13 @@ def test_a_word_out_of_several(capsys):
     assert "expected one of pretrain, wsddn, student, stage1, stage2, got" in (
         capsys.readouterr().err
     )
+
+
+def test_a_data_set_is_a_folder_with_nets(tmp_path):
+    for folder in ("birds/student", "voc/student", "imagenet/alexnet"):
+        (tmp_path / folder).mkdir(parents=True)
+    check_dataset("birds", str(tmp_path))
+    with pytest.raises(UserError, match=f"nets in {tmp_path}/imagenet, where those of birds, voc"):
+        check_dataset("imagenet", str(tmp_path))
+    with pytest.raises(UserError, match="where those of no data set are; for a set of your own"):
+        check_dataset("birds", str(tmp_path / "no"))

@@ -165,7 +165,7 @@ def test_a_net_from_elsewhere_with_classes_from_a_file(capsys, tmp_path):
         (["models/tiny/student/test.prototxt"], [], "expected a whole JPEG or PNG image"),
         (IMAGES, ["--model", "models/tiny/student/deploy.prototxt"], "--model needs --weights"),
         (IMAGES, ["--weights", "none"], "none: no such weights file"),
-        (IMAGES, ["--dataset", "no"], "models/no/student/deploy.prototxt: cannot read"),
+        (IMAGES, ["--dataset", "no"], "expected nets in models/no, where those of tiny are"),
         (IMAGES, ["--model", "models/tiny/student/test.prototxt"], "expected a deploy net with an"),
         (IMAGES, ["--classes", "two.txt"], "expected p for 2 classes, got (1, 4)"),
         (IMAGES, ["--net", "wsddn", "--method", "magic"], "data/make_proposals.py: "),
