@@ -3,7 +3,7 @@
     make bench            or            python tools/bench.py --json out/bench.json
 
 Each pair is timed in turn, one call each, so that what else the machine does hits both; the ratio
-is that of the medians.
+is that of the medians. At last a list as long as COCO's is read, for its time and memory.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import data_path_rivals
+import list_scale
 import step_rivals
 import torch
 from files import write_atomically
@@ -109,6 +110,7 @@ def main() -> int:
     parser.add_argument("--json", type=Path, default=Path("out/bench.json"), help="(%(default)s)")
     options = parser.parse_args()
     results = measure(options.models)
+    scale = list_scale.measure(list_scale.LINES, list_scale.BOXES)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     about = f"{hardware()}, torch {torch.__version__}"
     record = {
@@ -116,9 +118,11 @@ def main() -> int:
         "hardware": about,
         "peak_memory_GiB": round(peak, 2),
         "benches": results,
+        "list_scale": scale,
     }
     write_atomically(options.json, json.dumps(record, indent=1).encode() + b"\n")
     show(results, Console())
+    list_scale.show(scale)
     print(f"{about}; peak memory {peak:.1f} GiB; written to {options.json}")
     return 0
 
