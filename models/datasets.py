@@ -51,6 +51,12 @@ class Dataset:
     size: Size
     recipes: dict[str, Recipe]
     solver: dict[str, Any]
+    backbone: str = "vgg16"  # the student's; the teacher's is VGG16
+
+    @property
+    def folder(self) -> str:
+        """Of its nets below models/, and of their results below out/."""
+        return self.name if self.backbone == "vgg16" else f"{self.name}/{self.backbone}"
 
 
 FULL = Size(

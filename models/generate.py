@@ -6,8 +6,9 @@
 
 models/<dataset>/<stage>/{train,train_cached,test,deploy,solver}.prototxt are this program's
 output. Change them in the modules beside it: datasets.py has sizes, rates and schedules, method.py
-the nets, vgg16.py their backbone, solvers.py the solvers. The nets of models/<dataset>/<net>/ come
-from models/nets/. `--check` writes nothing and exits with 1 if a file differs. With --dataset it
+the nets, vgg16.py their backbone, solvers.py the solvers. models/<dataset>/<backbone>/<stage>/ are
+students with another backbone (backbones.py); the nets of models/<dataset>/<net>/ come from
+models/nets/. `--check` writes nothing and exits with 1 if a file differs. With --dataset it
 writes the nets for a prepared set of your own; all tools take that name as their --dataset. Names
 of layers and blobs, and what the stages compute, are explained in models/README.md.
 """
@@ -19,6 +20,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from backbones import TITLES
 from datasets import DATASETS, Dataset
 from google.protobuf import text_format
 from google.protobuf.message import Message
@@ -41,23 +43,33 @@ WHAT = {
 
 
 def messages(dataset: Dataset) -> dict[str, tuple[Message, str]]:
-    """{path below models/<dataset>: (its message, what it is)}."""
+    """{path below the data set's folder: (its message, what it is)}; the teacher is VGG16's."""
     made = {}
+    stages = ("student", "stage1", "stage2")
+    if dataset.backbone == "vgg16":
+        stages = ("wsddn", *stages)
     for path, (build, what) in STAGES.items():
-        made[path] = build(dataset).to_proto(), what
+        if path.startswith(stages):
+            made[path] = build(dataset).to_proto(), what
     if "pretrain" in dataset.recipes:
         what = "single-object classification, from which the others start"
         recipe = dataset.recipes["pretrain"]
         made["pretrain/train"] = object_net(dataset, recipe).to_proto(), what
         made["pretrain/test"] = object_net(dataset, None).to_proto(), what
         made["pretrain/solver"] = pretrain_solver(dataset), f"solver of {what}"
-    for stage in ("wsddn", "student", "stage1", "stage2"):
+    for stage in stages:
         what = f"solver of {STAGES[f'{stage}/train'][1]}"
         made[f"{stage}/solver"] = solver(dataset, stage, dataset.images), what
     for path, (message, _) in made.items():
         if isinstance(message, caffe_pb2.NetParameter):
-            message.name = f"{dataset.name}_{path.replace('/', '_')}"
+            message.name = f"{dataset.folder}/{path}".replace("/", "_")
     return made
+
+
+def of_backbone(dataset: Dataset, backbone: str) -> Dataset:
+    """The data set with another backbone of the student."""
+    title = f"{dataset.title}, student {TITLES[backbone]}"
+    return dataclasses.replace(dataset, backbone=backbone, title=title)
 
 
 def header(title: str, what: str, origin: str = "models/generate.py") -> str:
@@ -66,9 +78,10 @@ def header(title: str, what: str, origin: str = "models/generate.py") -> str:
 
 def dataset_files(dataset: Dataset) -> Files:
     """The files of one data set: (path, header, message)."""
-    for name, (message, what) in messages(dataset).items():
-        path = ROOT / dataset.name / f"{name}.prototxt"
-        yield path, header(dataset.title, what), message
+    for each in (dataset, *(of_backbone(dataset, backbone) for backbone in TITLES)):
+        for name, (message, what) in messages(each).items():
+            path = ROOT / each.folder / f"{name}.prototxt"
+            yield path, header(each.title, what), message
 
 
 def files() -> Files:

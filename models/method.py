@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+from backbones import student_branch
 from datasets import DEMO_TEST_BATCH, MEAN, Dataset, Recipe, Size
 from vgg16 import DEPLOYED, FROZEN, TRAINED, Branch
 
@@ -85,7 +86,7 @@ def object_net(dataset: Dataset, recipe: Recipe | None) -> caffe.NetSpec:
         shuffle=training,
         transform_param={"mirror": training, "mean_value": MEAN},
     )
-    branch = Branch(n, dataset.size, TRAINED if training else DEPLOYED)
+    branch = student_branch(n, dataset, TRAINED if training else DEPLOYED)
     z = branch.recognise(n.data, "fc8_objects", dataset.classes)
     n.loss = L.SoftmaxWithLoss(z, n.label)
     n.accuracy = L.Accuracy(z, n.label)
@@ -127,7 +128,7 @@ def student_train(dataset: Dataset) -> caffe.NetSpec:
     recipe = dataset.recipes["student"]
     add_data(n, dataset, recipe, rois=False)
     add_student_data(n, dataset.size)
-    student = Branch(n, dataset.size, TRAINED, new_rate=recipe.new_rate)
+    student = student_branch(n, dataset, TRAINED, recipe.new_rate)
     z = student.recognise(n.data_student, "fc8_labels", dataset.classes)
     n.loss = L.SigmoidCrossEntropyLoss(z, n.label)
     return n
@@ -137,7 +138,7 @@ def student_test(dataset: Dataset) -> caffe.NetSpec:
     n = caffe.NetSpec()
     add_data(n, dataset, None, rois=False)
     add_student_data(n, dataset.size)
-    student = Branch(n, dataset.size, DEPLOYED)
+    student = student_branch(n, dataset, DEPLOYED)
     n.p = L.Sigmoid(student.recognise(n.data_student, "fc8_labels", dataset.classes))
     return n
 
@@ -146,19 +147,19 @@ def student_deploy(dataset: Dataset) -> caffe.NetSpec:
     n = caffe.NetSpec()
     side = dataset.size.student_side
     add_inputs(n, data=(1, 3, side, side))
-    student = Branch(n, dataset.size, DEPLOYED)
+    student = student_branch(n, dataset, DEPLOYED)
     n.p = L.Sigmoid(student.recognise(n.data, "fc8_labels", dataset.classes))
     return n
 
 
-def stage1_train(dataset: Dataset, student_size: Size | None = None) -> caffe.NetSpec:
-    """L_f between the taps of the teacher and of the student, whose size may be another one."""
+def stage1_train(dataset: Dataset) -> caffe.NetSpec:
+    """L_f between the taps of the teacher and of the student."""
     n = caffe.NetSpec()
     add_data(n, dataset, dataset.recipes["stage1"], rois=True)
     n.silence = L.Silence(n.label, ntop=0)
     teacher = Branch(n, dataset.size, FROZEN, "teacher_")
     scores = teacher.detect(n.data, n.rois, n.roi_mask, dataset.classes)
-    student = stage1_student(n, student_size or dataset.size)
+    student = stage1_student(n, dataset)
     n.rois_teacher, n.rois_student = L.Python(
         *(n.rois, scores, n.roi_mask, n.data, n.data_student),
         ntop=2,
@@ -167,7 +168,7 @@ def stage1_train(dataset: Dataset, student_size: Size | None = None) -> caffe.Ne
         layer="RoISelection",
         param_str=json.dumps({"nms_iou": 0.5, "top": dataset.size.kept, "objectness": "max"}),
     )
-    tap_features(teacher, n.rois_teacher, teacher.size)
+    tap_features(teacher, n.rois_teacher)
     add_feature_loss(n, dataset, student)
     return n
 
@@ -178,37 +179,34 @@ def stage1_train_cached(dataset: Dataset) -> caffe.NetSpec:
     tops, side = ("rois_student", "teacher_features"), dataset.size.student_side
     add_cached_data(n, dataset, "stage1", tops, student_side=side)
     n.silence = L.Silence(n.label, ntop=0)
-    add_feature_loss(n, dataset, stage1_student(n, dataset.size))
+    add_feature_loss(n, dataset, stage1_student(n, dataset))
     return n
 
 
-def stage1_student(n: caffe.NetSpec, size: Size) -> Branch:
-    """The student's convolutions on `data`."""
-    student = Branch(n, size, TRAINED)
-    add_student_data(n, size)
+def stage1_student(n: caffe.NetSpec, dataset: Dataset) -> Branch:
+    """The student's convolutions on `data`: VGG16's, those up to the tap of another backbone."""
+    student = student_branch(n, dataset, TRAINED, dataset.recipes["stage1"].new_rate)
+    add_student_data(n, dataset.size)
     student.convolve(n.data_student)
     return student
 
 
 def add_feature_loss(n: caffe.NetSpec, dataset: Dataset, student: Branch) -> None:
     """L_f between teacher_features and what the student makes of rois_student."""
-    features = tap_features(student, n.rois_student, dataset.size)
+    features = tap_features(student, n.rois_student)
     n.loss_feature = L.FeatureL2Loss(
         *(n.teacher_features, features, n.rois_student),
         loss_weight=dataset.recipes["stage1"].transfer_weight,
     )
 
 
-def tap_features(branch: Branch, rois: Top, teacher: Size) -> Top:
+def tap_features(branch: Branch, rois: Top) -> Top:
     """F (R',D): the pooled maps of all taps, joined and weighted by the box's score s'."""
-    pooled = []
-    for name in TAPS:
-        stage = int(name[4]) - 1
-        top = branch.net[branch.prefix + name.replace("conv", "relu")]
-        if branch.size.widths[stage] != teacher.widths[stage]:  # Psi: as many channels as hers
-            shape = {"num_output": teacher.widths[stage], "kernel_size": 1}
-            top = branch.learn(f"psi_{name}", "Convolution", top, **shape)
-        pooled.append(branch.pool_rois(f"roi_{name}", top, rois, STRIDES[name], 0, 1))
+    maps = {name: branch.tap(name) for name in TAPS}
+    pooled = [
+        branch.pool_rois(f"roi_{name}", top, rois, STRIDES[name], 0, 1)
+        for name, top in maps.items()
+    ]
     return branch.add("features", "ScoreWeightedConcat", *pooled, rois)
 
 
@@ -235,7 +233,7 @@ def add_prediction_losses(n: caffe.NetSpec, dataset: Dataset) -> None:
     """The student on `data`; L_p against `label` and lambda * L_p' against teacher_p."""
     recipe = dataset.recipes["stage2"]
     add_student_data(n, dataset.size)
-    student = Branch(n, dataset.size, TRAINED, new_rate=recipe.new_rate)
+    student = student_branch(n, dataset, TRAINED, recipe.new_rate)
     z = student.recognise(n.data_student, "fc8_labels", dataset.classes)
     n.loss = L.SigmoidCrossEntropyLoss(z, n.label)
     # A Parameter layer starts at 0, so it holds what is learned of t: t = start + offset.

@@ -19,12 +19,12 @@ def solver(dataset: Dataset, stage: str, images: int) -> caffe_pb2.SolverParamet
     steps_per_epoch = -(-images // recipe.batch)
     max_iter = round(recipe.epochs * steps_per_epoch)
     return caffe_pb2.SolverParameter(
-        net=f"models/{dataset.name}/{stage}/train.prototxt",
+        net=f"models/{dataset.folder}/{stage}/train.prototxt",
         base_lr=recipe.base_lr,
         max_iter=max_iter,
         display=20,
         snapshot=steps_per_epoch,
-        snapshot_prefix=f"out/{dataset.name}/{stage}/{stage}",
+        snapshot_prefix=f"out/{dataset.folder}/{stage}/{stage}",
         random_seed=1,
         **schedule(recipe, max_iter),
         **dataset.solver,
@@ -33,7 +33,7 @@ def solver(dataset: Dataset, stage: str, images: int) -> caffe_pb2.SolverParamet
 
 def pretrain_solver(dataset: Dataset) -> caffe_pb2.SolverParameter:
     message = solver(dataset, "pretrain", DEMO_OBJECTS["train"])
-    message.test_net.append(f"models/{dataset.name}/pretrain/test.prototxt")
+    message.test_net.append(f"models/{dataset.folder}/pretrain/test.prototxt")
     message.test_iter.append(DEMO_OBJECTS["test"] // DEMO_TEST_BATCH)
     message.test_interval = message.snapshot
     message.test_initialization = False

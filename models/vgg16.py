@@ -59,6 +59,10 @@ class Branch:
         top = self.learn(f"conv{number}", "Convolution", bottom, **first, **shape)
         return self.add(f"relu{number}", "ReLU", top, in_place=True)
 
+    def tap(self, name: str) -> Top:
+        """The map that stage 1 compares, of the layer conv<i>_<j>."""
+        return self.net[self.prefix + name.replace("conv", "relu")]
+
     def connect(self, top: Top) -> Top:
         """fc6 and fc7 with ReLU and, while they learn, dropout."""
         for i in (6, 7):

@@ -311,16 +311,6 @@ def test_the_teacher_weighs_by_proposal_score_and_stage1_pools_plainly(name, gri
                 assert (param.score_scale, param.score_bias) == want
 
 
-def test_stage1_adapts_a_student_of_other_widths():
-    thin = dataclasses.replace(DEMO.size, widths=(5, 6, 7, 9, 11))
-    message = method.stage1_train(DEMO, thin).to_proto()
-    net = caffe.Net(with_inputs(message, DEMO), caffe.TRAIN)
-    assert net.params["psi_conv5_3"][0].shape == (64, 11, 1, 1)
-    assert net.blobs["features"].shape == net.blobs["teacher_features"].shape
-    (psi,) = (layer for layer in message.layer if layer.name == "psi_conv5_3")
-    assert [spec.lr_mult for spec in psi.param] == [1, 2]
-
-
 def test_stage1_can_compare_several_maps(monkeypatch):
     monkeypatch.setattr(method, "TAPS", ("conv3_3", "conv5_3"))
     message = method.stage1_train(DEMO).to_proto()
