@@ -11,6 +11,7 @@ import pytest
 import torch
 from google.protobuf import text_format
 from nets import NETS, pspnet101
+from torch.nn import functional
 
 import caffe
 from caffe import cli
@@ -313,6 +314,71 @@ def test_pspnet_pools_its_maps_into_1_2_3_and_6_cells_a_side():
         assert (param.pool, param.kernel_size, param.stride) == (param.AVE, 90 / cells, 90 / cells)
     order = [f"conv5_3_pool{cells}_interp" for cells in (6, 3, 2, 1)]
     assert list(layers["conv5_3_concat"].bottom) == ["conv5_3", *order]
+
+
+def normalised(net, x, convolution, batch_norm, scale, **shape):
+    """A convolution without bias, stored averages, slope and bias, from a net's weights."""
+    weights = [torch.as_tensor(blob.data) for blob in net.params[convolution]]
+    mean, var, weight = (torch.as_tensor(blob.data) for blob in net.params[batch_norm])
+    slope, bias = (torch.as_tensor(blob.data)[:, None, None] for blob in net.params[scale])
+    x = functional.conv2d(x, *weights, **shape) - (mean / weight)[:, None, None]
+    return x / ((var / weight)[:, None, None] + 1e-5).sqrt() * slope + bias
+
+
+def mobilenet_map(net, x):
+    names = [name.removesuffix("/dw") for name in net.params if name.endswith("/dw")]
+    strided = ("conv2_2", "conv3_2", "conv4_2", "conv5_6")
+    x = normalised(net, x, "conv1", "conv1/bn", "conv1/scale", stride=2, padding=1).relu()
+    for name in names:
+        stride, own = 2 if name in strided else 1, (f"{name}/dw", f"{name}/sep")
+        shapes = {"stride": stride, "padding": 1, "groups": x.shape[1]}, {}
+        for layer, shape in zip(own, shapes, strict=True):
+            x = normalised(net, x, layer, f"{layer}/bn", f"{layer}/scale", **shape).relu()
+    return x
+
+
+def resnet18_map(net, x):
+    def branch(name, x, **shape):
+        return normalised(net, x, f"res{name}", f"bn{name}", f"scale{name}", **shape)
+
+    x = normalised(net, x, "conv1", "bn_conv1", "scale_conv1", stride=2, padding=3).relu()
+    x = functional.max_pool2d(x, 3, 2, ceil_mode=True)
+    for block in ("2a", "2b", "3a", "3b", "4a", "4b", "5a", "5b"):
+        stride = 2 if block in ("3a", "4a", "5a") else 1
+        shortcut = x if stride == 1 else branch(f"{block}_branch1", x, stride=2)
+        x = branch(f"{block}_branch2a", x, stride=stride, padding=1).relu()
+        x = (shortcut + branch(f"{block}_branch2b", x, padding=1)).relu()
+    return x
+
+
+@pytest.mark.parametrize(
+    ("path", "compute", "classifier"),
+    [
+        ("imagenet/mobilenet_v1", mobilenet_map, "fc7"),
+        ("imagenet/resnet18", resnet18_map, "fc1000"),
+    ],
+)
+def test_small_nets_compute_their_papers_layers(path, compute, classifier):
+    caffe.set_random_seed(1)
+    rng = np.random.default_rng(0)
+    net = caffe.Net(read(path, "deploy"), caffe.TEST)
+    for name, blobs in net.params.items():
+        if len(blobs) == 3:  # sums of means and variances, and their weight
+            blobs[0].data[...] = rng.normal(0, 0.2, blobs[0].shape)
+            blobs[1].data[...], blobs[2].data[...] = rng.uniform(1, 4, blobs[1].shape), 2
+        elif "scale" in name:
+            blobs[0].data[...] = rng.uniform(0.5, 1.5, blobs[0].shape)
+            blobs[1].data[...] = rng.normal(0, 0.3, blobs[1].shape)
+    net.blobs["data"].reshape(2, 3, 96, 64)
+    net.blobs["data"].data[...] = x = rng.normal(0, 1, (2, 3, 96, 64)).astype(np.float32)
+    net.forward()
+    map_ = compute(net, torch.as_tensor(x)).numpy()
+    assert map_.shape == (2, {"fc7": 1024, "fc1000": 512}[classifier], 3, 2)
+    weight, bias = (blob.data for blob in net.params[classifier])
+    z = map_.mean((2, 3)) @ weight.reshape(1000, -1).T + bias
+    assert z.std() > 0.1
+    got = net.blobs[classifier].data.reshape(2, 1000)
+    np.testing.assert_allclose(got, z, atol=1e-4 * np.abs(z).max())
 
 
 def write_digits(folder, count, seed):
