@@ -24,6 +24,7 @@ from pathlib import Path
 
 import initial_weights
 import numpy as np
+import presets
 import run_files
 import teacher
 import tensorboard_log
@@ -371,6 +372,12 @@ def parser(
     )
     sizes.add_argument("--batch-size", type=natural, metavar="N", help="images per pass")
     sizes.add_argument(
+        "--memory",
+        metavar="GB",
+        help="of the GPU: 8, 16, 24 or 80; batch size and passes per update that fit into it and "
+        "together make the solver's batch (computed; --batch-size and --iter-size win)",
+    )
+    sizes.add_argument(
         "--scales",
         type=natural,
         nargs="+",
@@ -425,7 +432,8 @@ def run(options: argparse.Namespace) -> None:
     """Train the stages in the method's order."""
     prepare(options)
     for name in sorted(set(options.stages), key=STAGES.index):
-        train(plan(name, options), options)
+        sized = presets.with_sizes(options, Path(options.models) / options.dataset / name)
+        train(plan(name, sized), sized)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
