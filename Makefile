@@ -1,15 +1,21 @@
 # make demo | make test | make test-gpu | make lint | make bench; each sets itself up in .venv.
+# make docker-check proves the container images; docker/README.md.
 
 PYTHON ?= python3
 VENV := .venv
 PY := $(VENV)/bin/python
 SEEDS ?= 1
+GPU ?=
+DRAW ?=
+TRAIN ?=
+HERE := $(dir $(lastword $(MAKEFILE_LIST)))
+COMPUTE := $(if $(GPU),--gpu $(GPU))
 DEMO := data/demo
 PROPOSALS := --boxes 64 --method selective-search-fast
 READY := $(VENV)/ready
 START := $(shell date +%s)
 
-.PHONY: setup demo test test-gpu lint bench docs models proto clean
+.PHONY: setup demo test test-gpu lint bench docs models proto docker-check clean
 
 setup: $(READY)
 
@@ -19,22 +25,24 @@ $(READY): pyproject.toml requirements.txt CMakeLists.txt $(wildcard caffe/ops/cs
 	$(PY) -m pip install --quiet --constraint requirements.txt --editable '.[test,lint]'
 	touch $@
 
-# The whole paper on a small data set; SEEDS="1 2 3" averages three runs.
+# The whole paper on a small data set, in the current folder. SEEDS="1 2 3" averages three runs, GPU=0
+# computes on that GPU; DRAW and TRAIN are options of make_demo.py and train.py, for fewer of all.
 demo: $(READY)
-	$(PY) data/make_demo.py
-	$(PY) data/prepare_coco.py --annotations $(DEMO)/annotations/instances_train.json \
+	$(PY) $(HERE)data/make_demo.py $(DRAW)
+	$(PY) $(HERE)data/prepare_coco.py --annotations $(DEMO)/annotations/instances_train.json \
 	    --images $(DEMO)/images/train --out $(DEMO)/train
-	$(PY) data/prepare_coco.py --annotations $(DEMO)/annotations/instances_test.json \
+	$(PY) $(HERE)data/prepare_coco.py --annotations $(DEMO)/annotations/instances_test.json \
 	    --images $(DEMO)/images/test --out $(DEMO)/test
-	$(PY) data/make_proposals.py --set $(DEMO)/train $(PROPOSALS)
-	$(PY) data/make_proposals.py --set $(DEMO)/test $(PROPOSALS)
-	$(PY) tools/train.py pretrain --dataset demo
+	$(PY) $(HERE)data/make_proposals.py --set $(DEMO)/train $(PROPOSALS)
+	$(PY) $(HERE)data/make_proposals.py --set $(DEMO)/test $(PROPOSALS)
+	$(PY) tools/train.py pretrain --dataset demo $(COMPUTE) $(TRAIN)
 	@for seed in $(SEEDS); do \
-	    tools/train_wsddn.sh --dataset demo --seed $$seed && \
-	    $(PY) tools/train.py student --dataset demo --seed $$seed && \
-	    tools/distill.sh stage1 stage2 --dataset demo --seed $$seed --cache || exit 1; \
+	    set -- --dataset demo --seed $$seed $(COMPUTE) $(TRAIN); \
+	    tools/train_wsddn.sh "$$@" && \
+	    $(PY) tools/train.py student "$$@" && \
+	    tools/distill.sh stage1 stage2 "$$@" --cache || exit 1; \
 	done
-	$(PY) tools/test_cls.py --dataset demo
+	$(PY) tools/test_cls.py --dataset demo $(COMPUTE)
 	$(PY) tools/report.py --dataset demo
 	@echo "make demo took $$(( ($$(date +%s) - $(START) + 30) / 60 )) minutes"
 
@@ -69,6 +77,10 @@ proto:
 	$(VENV)-proto/bin/python -m grpc_tools.protoc -I caffe/proto --python_out=caffe/proto --pyi_out=caffe/proto \
 	    caffe/proto/caffe.proto caffe/proto/weights.proto
 	rm -r $(VENV)-proto
+
+# Build and try both images without Docker, on a base made by debootstrap; as root.
+docker-check:
+	docker/check.sh
 
 clean:
 	rm -rf $(VENV) out $(DEMO) build
