@@ -18,9 +18,9 @@ from caffe.proto import caffe_pb2
 from caffe.recompute import stretches
 
 _FLOAT, _LOW, _INDEX, _WINNER = 4, 2, 8, 2  # bytes: of a number, in bf16, in max pooling, in RoIs
-# Maps alive while the largest one's layer runs backward: its gradient going in and coming out, and
-# three that a convolution reorders for its kernels.
-_BACKWARD = 5
+# Maps alive beside those kept while the largest one's layer runs: forward the two that a convolution
+# reorders for its kernels, backward the gradient going in and coming out, and three reordered.
+_FORWARD, _BACKWARD = 2, 5
 _SHARING = ("Split", "Reshape", "Flatten", "Silence")  # their tops are their bottom's memory
 
 
@@ -31,7 +31,7 @@ class Footprint(NamedTuple):
     gradients: int  # with iter_size > 1 the sum so far and those of the running pass
     history: int  # the solver's
     maps: int  # what the pass keeps of all images
-    working: int  # gradients of maps, and maps computed again, while the backward pass runs
+    working: int  # gradients of maps, copies for a layer's kernels, maps computed again
     update: int  # temporary gradients, regularised
 
     @property
@@ -46,7 +46,7 @@ class _Kept(NamedTuple):
 
     number: int  # one of its results
     tops: int
-    largest: int  # of the tops, if they have a gradient
+    working: int  # while it runs, at most
     extra: int  # what its backward pass needs beside blobs
 
 
@@ -65,7 +65,7 @@ def of_training(
     copies = _LOW * sum(learned) if low else 0
     kept = _kept(net, low)
     maps, again = _maps(net, kept) if recompute else (sum(k.tops + k.extra for k in kept), 0)
-    working = again + _BACKWARD * max((k.largest for k in kept), default=0)
+    working = again + max((k.working for k in kept), default=0)
     gradients = _FLOAT * sum(learned)
     if solver is None:
         return Footprint(_FLOAT * every + copies, gradients, 0, maps, working, 0)
@@ -97,7 +97,8 @@ def _kept(net: Net, low: bool) -> list[_Kept]:
         extra += sum(mine * net.blobs[n].count for n in names if backward and size[n] != mine)
         tops = [] if layer.type in _SHARING else _new_tops(layer)
         counts = [mine * net.blobs[name].count for name in tops]
-        found.append(_Kept(mine, sum(counts), max(counts, default=0) * backward, extra))
+        around = (_BACKWARD if backward else _FORWARD) * max(counts, default=0)
+        found.append(_Kept(mine, sum(counts), around, extra))
         for name in layer.layer_param.top:
             size[name], learns[name] = mine, backward
     return found
