@@ -109,7 +109,7 @@ use() {
 try() { ours run --isolation chroot "$container" -- "$entrypoint" "$@" >"$work/log" 2>&1; }
 
 check_calls() {
-  ! try sh -c 'command -v cc gcc g++ nvcc cmake' || fail "$image: a compiler is in it: $(last)"
+  try sh -c '! which cc gcc g++ nvcc cmake' || fail "$image: a compiler is in it: $(last 5)"
   step "$image: short demo"
   try "${smoke[@]}" || fail "$image: demo: $(last 20)"
   grep -qF "S-Cls (w/)" "$work/log" || fail "$image: the demo prints no table"
@@ -118,6 +118,8 @@ check_calls() {
   try tools/distill.sh stage1 stage2 "${few[@]}" --cache || fail "$image: distill.sh: $(last)"
   [[ $(grep -c "complete (2 iterations)" "$work/log") -eq 2 ]] ||
     fail "$image: distill.sh does not go on from the demo: $(last)"
+  try tools/distill.sh stage1 stage2 "${few[@]}" --seed 2 \
+    --teacher out/demo/seed1/wsddn/wsddn_iter_2.caffemodel || fail "$image: distill.sh: $(last)"
   try python tools/test_cls.py --dataset demo || fail "$image: test_cls.py: $(last)"
   try caffe device_query || fail "$image: device_query: $(last)"
 }
