@@ -8,6 +8,22 @@ from pathlib import Path
 
 from errors import UserError
 
+# The student's backbones beside VGG16: the folder of their nets, and of their results, and a title.
+BACKBONES = {"mobilenet_v1": "MobileNet v1", "resnet18": "ResNet-18"}
+
+
+def add_backbone_option(parser: argparse.ArgumentParser) -> None:
+    """--backbone, which `backbone_folder` understands."""
+    names = ("vgg16", *BACKBONES)
+    parser.add_argument(
+        "--backbone", choices=names, default="vgg16", help="the student's (default: vgg16)"
+    )
+
+
+def backbone_folder(backbone: str) -> str:
+    """The folder's name; VGG16's students have none of their own."""
+    return backbone if backbone in BACKBONES else ""
+
 
 def natural(text: str) -> int:
     """An option's whole number from 1 on; argparse answers anything else in one line."""

@@ -1,15 +1,16 @@
 """Label images with any deploy net: the student's labels, or the teacher's labels and boxes.
 
     python tools/predict.py a.jpg b.png --dataset demo
+    python tools/predict.py a.jpg --dataset demo --backbone resnet18
     python tools/predict.py a.jpg --dataset coco --net wsddn --format json > answers.json
     python tools/predict.py a.jpg --annotate marked/ --net wsddn
     python tools/predict.py a.jpg --model deploy.prototxt --weights x.caffemodel --classes names.txt
 
-Without --model it takes models/<dataset>/<net>/deploy.prototxt, and without --weights the last
-snapshot below out/<dataset>/seed1. What a deploy net does not say (the classes' names, the mean
-pixel, how proposals are made and scored) comes from the test net beside it and the set which that
-names; options say it otherwise. The teacher's boxes are proposals of data/make_proposals.py scored
-by S, after non-maximum suppression at IoU 0.4.
+Without --model it takes models/<dataset>/[<backbone>/]<net>/deploy.prototxt, and without --weights
+the last snapshot below out/<dataset>/seed1/[<backbone>/]. What a deploy net does not say (the
+classes' names, the mean pixel, how proposals are made and scored) comes from the test net beside it
+and the set which that names; options say it otherwise. The teacher's boxes are proposals of
+data/make_proposals.py scored by S, after non-maximum suppression at IoU 0.4.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ import numpy as np
 from errors import UserError, exit_code
 from feeding import read_net
 from files import write_atomically
-from options import check_dataset, natural
+from options import add_backbone_option, backbone_folder, check_dataset, natural
 from rich.console import Console
 from run_files import last_weights, read_prototxt
 from test_cls import set_device
@@ -277,7 +278,7 @@ def run(options: argparse.Namespace) -> list[dict]:
     if not options.model:
         check_dataset(options.dataset)
     set_device(options.gpu)
-    model = pathlib.Path(options.model or f"models/{options.dataset}/{options.net}/deploy.prototxt")
+    model = pathlib.Path(options.model or net_folder(options) / "deploy.prototxt")
     shapes, setting = inputs_of(model), find_setting(model, options)
     weights = pathlib.Path(options.weights or find_weights(options))
     if not weights.is_file():
@@ -301,11 +302,20 @@ def check_outputs(net: caffe.Net, model: pathlib.Path, classes: int, boxes: int)
             raise UserError(f"{model}: expected {name} for {classes} classes, got {shape}")
 
 
+def net_folder(options: argparse.Namespace) -> pathlib.Path:
+    """Of the deploy net; UserError if a teacher with another backbone is asked for."""
+    backbone = backbone_folder(options.backbone)
+    if backbone and options.net == "wsddn":
+        raise UserError("--backbone is the student's; the teacher (--net wsddn) has VGG16")
+    return pathlib.Path("models", options.dataset, backbone, options.net)
+
+
 def find_weights(options: argparse.Namespace) -> pathlib.Path:
     """The last snapshot of the first seed: of the distilled student, else of the plain one."""
     if options.model:
         raise UserError("--model needs --weights")
     seed = pathlib.Path(options.runs or f"out/{options.dataset}") / "seed1"
+    seed /= backbone_folder(options.backbone)
     for stage in STAGES[options.net]:
         if any((seed / stage).glob("*_iter_*.caffemodel")):
             return last_weights(seed / stage)
@@ -331,6 +341,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("images", nargs="+", metavar="IMAGE", help="JPEG or PNG")
     made.add_argument("--dataset", default="demo", help="(default: %(default)s)")
     made.add_argument("--net", choices=STAGES, default="student", help="(default: %(default)s)")
+    add_backbone_option(made)
     made.add_argument("--runs", help="run folder with seed1/ (default: out/<dataset>)")
     made.add_argument("--model", help="deploy net, in place of --dataset's")
     made.add_argument("--weights", help="its .caffemodel (default: the last of seed 1)")

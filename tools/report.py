@@ -30,7 +30,7 @@ from errors import UserError, exit_code
 from feeding import Feed, read_net
 from files import write_atomically
 from hardware import hardware
-from options import check_dataset, natural
+from options import BACKBONES, check_dataset, natural
 
 from python_layers.prepared_set import PreparedSet
 
@@ -50,6 +50,11 @@ STAGE_TITLES = {
         )
         for stage in ("stage1", "stage2")
     },
+}
+STAGE_TITLES |= {
+    f"{backbone}/{stage}": f"{name}, {STAGE_TITLES[stage][0].lower()}{STAGE_TITLES[stage][1:]}"
+    for backbone, name in BACKBONES.items()
+    for stage in ("pretrain", "student", "stage1", "stage2")
 }
 LINE_STYLES = {table.STUDENT: 0, table.TEACHER: 1, table.DISTILLED: 2}  # the others: 3 to 6
 EXAMPLE_POOL = 200  # examples come from the first images, so that a large set needs no full pass
@@ -88,11 +93,10 @@ def read_log(path: pathlib.Path) -> Log:
 
 def read_logs(runs: pathlib.Path) -> dict[str, dict[int, Log]]:
     """stage -> seed -> log, in the order of training; `pretrain` serves all seeds, as seed 0."""
-    folders = {"pretrain": [(0, runs)]}
     seeds = test_cls.seed_folders(runs)
     logs: dict[str, dict[int, Log]] = {}
     for stage in STAGE_TITLES:
-        for seed, folder in folders.get(stage, seeds):
+        for seed, folder in [(0, runs)] if stage.endswith("pretrain") else seeds:
             path = folder / stage / "log.jsonl"
             if path.is_file() and (log := read_log(path)).records:
                 logs.setdefault(stage, {})[seed] = log
@@ -310,17 +314,22 @@ def page(context: dict) -> str:
     return environment.get_template("report.html.j2").render(context)
 
 
+def line_styles(result: dict) -> dict[str, int]:
+    """The rows that have a line over recall and its style: more than seven could not be told."""
+    others = [row["row"] for row in result["rows"] if row["row"] not in LINE_STYLES]
+    return {**LINE_STYLES, **dict(zip(others, range(len(LINE_STYLES), 7), strict=False))}
+
+
 def context_of(result: dict, **parts: object) -> dict:
     """What the template needs: the table and the parts facts, curves, gains and examples."""
     pool = min(EXAMPLE_POOL, result["images"])
-    others = [row["row"] for row in result["rows"] if row["row"] not in LINE_STYLES]
     return {
         "title": f"Multi-label classification by distillation from detection: {result['dataset']}",
         "headline": headline(result),
         "table": result,
         "cell": table.cell,
         "interval": table.interval_cell,
-        "styles": {**LINE_STYLES, **dict(zip(others, range(len(LINE_STYLES), 7), strict=False))},
+        "styles": line_styles(result),
         "headings": table.headings(result),
         "lines": table.display_lines(result),
         "difference_lines": table.difference_lines(result),
@@ -377,13 +386,14 @@ def run(options: argparse.Namespace) -> pathlib.Path:
     result = table.build_table(options.dataset, evaluated, rules, view_plan.describe())
     own = runs / f"seed{candidates[0].seed}" / "student" / "train.prototxt"
     trained = PreparedSet(source_of(own, models / "student" / "train.prototxt"))
+    styled = {key: scores for key, scores in found.items() if key[0] in line_styles(result)}
     context = context_of(
         result,
         facts=run_facts(logs, result),
         curves=loss_figures(logs),
         gains=gain_figure(found, labels, trained, rules.ap),
         precisions=precision_recall.class_curves(
-            found, labels, trained.classes, class_order(trained), rules.ap
+            styled, labels, trained.classes, class_order(trained), rules.ap
         ),
         detection=read_detection(runs),
         examples=make_examples(candidates, found, options),

@@ -99,29 +99,44 @@ def subtract(left: Values, right: Values) -> Values:
     return {c: None if a is None or b is None else a - b for c, a, b in pairs}
 
 
+def compared(names: Iterable[str]) -> dict[str, tuple[str, str]]:
+    """{difference: (row, row to subtract)}: ours, the teacher's, then students of other names.
+
+    Those are rows such as "S-Cls (w/), ResNet-18" beside "S-Cls (w/o), ResNet-18".
+    """
+    names = list(names)
+    found = {GAIN: (DISTILLED, STUDENT), GAP: (TEACHER, STUDENT)}
+    for name in names:
+        if name.startswith(DISTILLED):
+            what = name.removeprefix(DISTILLED)
+            found[GAIN + what] = (name, STUDENT + what)
+    return {name: pair for name, pair in found.items() if set(pair) <= set(names)}
+
+
 def differences(rows: Mapping[str, Values]) -> list[dict]:
     """The gain of distillation, the teacher's lead and the share of that lead that was closed.
 
     share = 100 (w/ - w/o) / (teacher - w/o) of the means, None where the teacher does not lead.
-    Empty unless the rows hold the student without distillation and one of the other two.
+    Empty unless the rows hold a student without distillation and what to compare it with.
     """
-    found = []
-    for name, left in ((GAIN, DISTILLED), (GAP, TEACHER)):
-        if left in rows and STUDENT in rows:
-            found.append({"row": name, "mean": subtract(rows[left], rows[STUDENT])})
-    if len(found) == 2:
-        gain, gap = found[0]["mean"], found[1]["mean"]
+    found = {
+        name: subtract(rows[left], rows[right]) for name, (left, right) in compared(rows).items()
+    }
+    lines = [{"row": name, "mean": mean} for name, mean in found.items()]
+    if GAIN in found and GAP in found:
+        gain, gap = found[GAIN], found[GAP]
         share = {c: 100 * gain[c] / gap[c] if (gap[c] or 0) > 0 else None for c in COLUMNS}
-        found.append({"row": SHARE, "mean": share})
-    return found
+        lines.insert(2, {"row": SHARE, "mean": share})
+    return lines
 
 
 def add_intervals(found: list[dict], groups: Mapping[str, Sequence[Run]]) -> list[dict]:
     """Give each difference of two rows the interval of its mAP, from resamples in pairs."""
     resamples = {name: mean_resamples(runs) for name, runs in groups.items()}
+    both = compared(groups)
     for line in found:
-        left = {GAIN: DISTILLED, GAP: TEACHER}.get(line["row"])
-        pairs = resamples[left] - resamples[STUDENT] if left else np.empty(0)
+        left, right = both.get(line["row"], (None, None))
+        pairs = resamples[left] - resamples[right] if left else np.empty(0)
         estimate = line["mean"][COLUMNS[0]]
         known = math.nan if estimate is None else estimate
         line["interval"] = finite_pair(interval(known, pairs))

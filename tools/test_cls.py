@@ -8,8 +8,9 @@
     python tools/test_cls.py --dataset demo --predictions "S-Cls (w/)" stage2.predictions.npy
 
 One table per data set: what was measured, the paper's numbers for these rows, numbers it quotes.
-Without --weights it looks below the run folder for seed<k>/student, seed<k>/wsddn, seed<k>/stage2
-and <method>/stage2 of other methods of distillation, and takes the last snapshot of each.
+Without --weights it looks below the run folder for seed<k>/student, seed<k>/wsddn, seed<k>/stage2,
+<method>/stage2 of other methods of distillation, <backbone>/student and <backbone>/stage2 of other
+students, and takes the last snapshot of each.
 Predictions are kept next to the snapshots, so a second call, with other conventions for instance,
 runs no net; --predictions needs neither net nor weights. table.json and table.csv are always
 written into the run folder; --format says what is printed.
@@ -33,7 +34,7 @@ import table
 from errors import UserError, exit_code
 from feeding import ViewPlan
 from files import write_atomically
-from options import check_dataset, natural
+from options import BACKBONES, check_dataset, natural
 from rich.console import Console
 from run_files import last_weights
 from tqdm import tqdm
@@ -49,6 +50,11 @@ STAGES = (
     ("Attention transfer", "attention/stage2", "student"),
     ("As released", "released/stage2", "student"),
     (table.DISTILLED, "stage2", "student"),
+    *(
+        (f"{row}, {title}", f"{backbone}/{stage}", f"{backbone}/student")
+        for backbone, title in BACKBONES.items()
+        for row, stage in ((table.STUDENT, "student"), (table.DISTILLED, "stage2"))
+    ),
 )
 FORMATS = ("terminal", "markdown", "latex", "csv", "json")
 

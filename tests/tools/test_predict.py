@@ -1,6 +1,7 @@
 """predict.py: any deploy net's labels and boxes, as text, JSON or annotated images."""
 
 import json
+import shutil
 
 import cv2
 import numpy as np
@@ -158,6 +159,19 @@ def test_a_net_from_elsewhere_with_classes_from_a_file(capsys, tmp_path):
     assert "no set says the names of the classes: give --classes FILE" in capsys.readouterr().err
 
 
+def test_a_student_with_another_backbone_is_found(project, capsys):
+    shutil.copytree("models/tiny/student", "models/tiny/resnet18/student")
+    options = ("--backbone", "resnet18", "--top", "4")
+    runs = project / "out/tiny/seed1"
+    for stage, other in (("student", "stage2"), ("stage2", "student")):  # each time the better one
+        shutil.copytree(runs / other, runs / "resnet18" / stage)
+        said = said_of(capsys, *options)
+        p = p_of_the_set(other, "student")[0]
+        assert [found["p"] for found in said[0]["labels"]] == pytest.approx(
+            sorted(p)[::-1], abs=1e-6
+        )
+
+
 @pytest.mark.parametrize(
     ("images", "options", "message"),
     [
@@ -168,6 +182,12 @@ def test_a_net_from_elsewhere_with_classes_from_a_file(capsys, tmp_path):
         (IMAGES, ["--dataset", "no"], "expected nets in models/no, where those of tiny are"),
         (IMAGES, ["--model", "models/tiny/student/test.prototxt"], "expected a deploy net with an"),
         (IMAGES, ["--classes", "two.txt"], "expected p for 2 classes, got (1, 4)"),
+        (
+            IMAGES,
+            ["--backbone", "resnet18"],
+            "tiny/resnet18/student/deploy.prototxt: cannot",
+        ),
+        (IMAGES, ["--backbone", "resnet18", "--net", "wsddn"], "teacher (--net wsddn) has VGG16"),
         (IMAGES, ["--net", "wsddn", "--method", "magic"], "data/make_proposals.py: "),
     ],
 )

@@ -118,6 +118,23 @@ def test_other_methods_have_rows_curves_and_losses(project):
     assert content.count('<polyline class="line3"') == labels.any(axis=0).sum()
 
 
+def test_students_with_another_backbone_have_rows_and_losses_and_seven_rows_a_curve(project):
+    shutil.copytree("models/tiny/student", "models/tiny/mobilenet_v1/student")
+    for seed in (1, 2):
+        folder = project / f"out/tiny/seed{seed}"
+        for stage in ("stage1", "stage2"):
+            shutil.copytree(folder / stage, folder / "mobilenet_v1" / stage)
+        for method in ("hinton", "fitnets", "attention", "released"):
+            shutil.copytree(folder / "stage2", folder / method / "stage2")
+    shutil.copytree(folder / "stage1", project / "out/tiny/mobilenet_v1/pretrain")
+    page = page_of(project)
+    assert "S-Cls (w/), MobileNet v1" in page.text
+    assert "MobileNet v1, stage 1: feature-level transfer" in page.text
+    assert "MobileNet v1, single-object classification" in page.text
+    labels = report.PreparedSet("data/tiny/test").labels
+    assert page.tags.count("polyline") == 7 * labels.any(axis=0).sum()
+
+
 def test_a_run_without_a_teacher_has_no_examples(project):
     for seed in (1, 2):
         for path in (project / f"out/tiny/seed{seed}/wsddn").glob("*.caffemodel"):

@@ -58,6 +58,19 @@ def test_differences_and_share_by_hand(runs):
     assert share["mean"]["mAP"] == pytest.approx(100 * 9.5 / 22)
 
 
+def test_students_with_another_backbone_have_a_gain_of_their_own(runs):
+    runs += [
+        run(f"{table.STUDENT}, ResNet-18", 0, 35, 21, 22, 23, 24),
+        run(f"{table.DISTILLED}, ResNet-18", 0, 38.5, 22, 24, 26, 28),
+        run(f"{table.DISTILLED}, MobileNet v1", 0, 37, 20, 21, 22, 23),
+    ]
+    found = table.build_table("demo", runs, Conventions())["differences"]
+    names = ["w/ - w/o", "T-WDet - w/o", "gap closed (%)", "w/ - w/o, ResNet-18"]
+    assert [line["row"] for line in found] == names
+    assert list(found[3]["mean"].values()) == [3.5, 1, 2, 3, 4]
+    assert found[0]["mean"]["mAP"] == pytest.approx(9.5)
+
+
 def test_a_teacher_that_does_not_lead_gives_no_share(runs):
     runs[2:4] = [run(table.TEACHER, 0, 30, 50, 52, 45, 46)]
     share = table.build_table("demo", runs, Conventions())["differences"][2]

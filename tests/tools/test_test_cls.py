@@ -387,6 +387,27 @@ def test_other_methods_of_distillation_have_rows_of_their_own(project):
     assert names == ["S-Cls (w/o)", "T-WDet", "FitNets", "S-Cls (w/)"]
 
 
+def test_students_with_another_backbone_have_rows_differences_and_nets_of_their_own(project):
+    shutil.copytree("models/tiny/student", "models/tiny/resnet18/student")
+    for seed in (1, 2):
+        folder = project / f"out/tiny/seed{seed}"
+        shutil.copytree(folder / "student", folder / "resnet18/stage2")
+        shutil.copytree(folder / "stage2", folder / "resnet18/student")
+    test_cls.main(RUNS)
+    rows = {row["row"]: row for row in result()["rows"]}
+    assert list(rows)[3:] == ["S-Cls (w/o), ResNet-18", "S-Cls (w/), ResNet-18"]
+    assert rows["S-Cls (w/), ResNet-18"]["mean"] == rows["S-Cls (w/o)"]["mean"]
+    weights = rows["S-Cls (w/), ResNet-18"]["runs"][0]["weights"]
+    assert weights == "out/tiny/seed1/resnet18/stage2/student_iter_20.caffemodel"
+    gain, other = (result()["differences"][place] for place in (0, 3))
+    assert other["row"] == "w/ - w/o, ResNet-18"
+    assert other["mean"]["mAP"] == pytest.approx(-gain["mean"]["mAP"])
+    low, high = gain["interval"]
+    assert other["interval"] == pytest.approx([-high, -low], abs=0.5)
+    shutil.rmtree("models/tiny/resnet18")
+    assert test_cls.main(RUNS) == 1
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
