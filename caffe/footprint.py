@@ -18,7 +18,7 @@ from caffe.proto import caffe_pb2
 from caffe.recompute import stretches
 
 _FLOAT, _LOW, _INDEX, _WINNER = 4, 2, 8, 2  # bytes: of a number, in bf16, in max pooling, in RoIs
-# Maps alive beside those kept while the largest one's layer runs: forward the two that a convolution
+# Maps alive beside those kept while the largest one's layer runs: forward two that a convolution
 # reorders for its kernels, backward the gradient going in and coming out, and three reordered.
 _FORWARD, _BACKWARD = 2, 5
 _SHARING = ("Split", "Reshape", "Flatten", "Silence")  # their tops are their bottom's memory

@@ -6,6 +6,7 @@ iter_size is always the batch of the solver's recipe, so that rates and schedule
 
 import json
 from collections.abc import Mapping
+from functools import cache
 
 import torch
 from google.protobuf.message import Message
@@ -70,18 +71,24 @@ def of_stages(messages: Mapping[str, tuple[Message, str]]) -> dict[str, dict[str
     for path, (net, _) in messages.items():
         stage, _, name = path.rpartition("/")
         if name == "train":
-            solver, built = messages[f"{stage}/solver"][0], build(net)
-            batch = batch_of(net) * solver.iter_size
-            table[stage] = {
-                str(memory): choose(built, solver, batch, usable(memory)) for memory in MEMORIES
-            }
+            solver = messages[f"{stage}/solver"][0]
+            table[stage] = dict(_rows(net.SerializeToString(), solver.SerializeToString()))
     return table
 
 
-def files(messages: Mapping[str, tuple[Message, str]]) -> dict[str, str]:
+@cache
+def _rows(net: bytes, solver: bytes) -> tuple[tuple[str, dict], ...]:
+    """(GB, what `choose` says) of each memory; a net is counted once a process."""
+    train, how = caffe_pb2.NetParameter.FromString(net), caffe_pb2.SolverParameter()
+    how.ParseFromString(solver)
+    built, batch = build(train), batch_of(train) * how.iter_size
+    return tuple((str(gb), choose(built, how, batch, usable(gb))) for gb in MEMORIES)
+
+
+def files(table: Mapping[str, Mapping[str, Mapping]]) -> dict[str, str]:
     """{path of presets.json: its text}: beside the stages' folders, JSON, a line for each GPU."""
     texts: dict[str, list[str]] = {}
-    for folder, rows in of_stages(messages).items():
+    for folder, rows in table.items():
         parent, _, stage = folder.rpartition("/")
         lines = [f"  {json.dumps(memory)}: {json.dumps(row)}" for memory, row in rows.items()]
         text = f" {json.dumps(stage)}: {{\n" + ",\n".join(lines) + "\n }"
