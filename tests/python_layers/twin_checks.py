@@ -3,9 +3,12 @@
 import json
 
 import numpy as np
+import rewrite_net
+from google.protobuf import text_format
 
 import caffe
-from tests.layer_checks import net_from_text, relative_error
+from caffe.proto import caffe_pb2
+from tests.layer_checks import GOLDEN, net_from_text, relative_error, replay_golden
 
 
 def python_net(
@@ -50,3 +53,18 @@ def _net(tmp_path, bottoms: dict, layer: str) -> caffe.Net:
     for name, array in bottoms.items():
         net.blobs[name].data[...] = array
     return net
+
+
+def replay_golden_on_twin(tmp_path, name: str) -> None:
+    """`replay_golden` of a case whose layer tools/rewrite_net.py has made a Python layer."""
+    case = dict(np.load(GOLDEN / f"{name}.npz"))
+    net = text_format.Parse(str(case["prototxt"]), caffe_pb2.NetParameter())
+    for field in ("slope_filler", "bias_filler"):  # the case holds the weights
+        net.layer[0].bn_param.ClearField(field)
+    assert rewrite_net.rewrite(net, rewrite_net.TWINS) == ["l"]
+    case["prototxt"] = np.array(text_format.MessageToString(net))
+    for key in ("top0", "topdiff0"):
+        if key in case and case[key].shape == ():  # the loss of a Python layer has an axis
+            case[key] = case[key].reshape(1)
+    np.savez(tmp_path / "twin.npz", **case)
+    replay_golden(tmp_path, str(tmp_path / "twin"))
