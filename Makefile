@@ -25,8 +25,8 @@ $(READY): pyproject.toml requirements.txt CMakeLists.txt $(wildcard caffe/ops/cs
 	$(PY) -m pip install --quiet --constraint requirements.txt --editable '.[test,lint]'
 	touch $@
 
-# The whole paper on a small data set, in the current folder. SEEDS="1 2 3" averages three runs, GPU=0
-# computes on that GPU; DRAW and TRAIN are options of make_demo.py and train.py, for fewer of all.
+# The whole paper on a small data set, in the current folder. SEEDS="1 2 3" averages three runs,
+# GPU=0 computes on that GPU; DRAW and TRAIN are options of make_demo.py and train.py, for less.
 demo: $(READY)
 	$(PY) $(HERE)data/make_demo.py $(DRAW)
 	$(PY) $(HERE)data/prepare_coco.py --annotations $(DEMO)/annotations/instances_train.json \
