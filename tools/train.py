@@ -4,7 +4,8 @@
     python tools/train.py stage1 stage2 --dataset coco --gpu 0
 
 A stage reads models/<dataset>/<stage>/{train,solver}.prototxt and works in
-out/<dataset>/seed<k>/<stage>/: its own copy of both files, log.jsonl, snapshots. Ctrl-C
+out/<dataset>/seed<k>/<stage>/: its own copy of both files, log.jsonl, snapshots. The stages of a
+student with another --backbone are in folders of its name, in both places. Ctrl-C
 writes a snapshot; the same command continues from the last one, and passes over a stage that is
 complete. With --cache stages 1 and 2 read what tools/cache_teacher.py has written of the teacher.
 tools/train_wsddn.sh and tools/distill.sh call it; they take the same options.
@@ -31,7 +32,7 @@ import tensorboard_log
 from errors import UserError, exit_code
 from google.protobuf import text_format
 from hardware import hardware, peak_memory
-from options import check_dataset, natural, one_of
+from options import add_backbone_option, backbone_folder, check_dataset, natural, one_of
 from scores import check_scores, use_score_one
 from tqdm import tqdm
 
@@ -41,6 +42,7 @@ from python_layers.teacher_cache import TeacherCache, variants_of
 
 STAGES = ("pretrain", "wsddn", "student", "stage1", "stage2")
 DATA_LAYERS = ("ProposalData", "CachedTeacherData")
+CONVOLUTIONS = ("conv", "res", "bn", "scale")  # what the backbones' names of these begin with
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,9 +58,12 @@ class Stage:
 
 def plan(name: str, options: argparse.Namespace) -> Stage:
     """Which weights the stage starts from, by the options or by where earlier stages left them."""
-    seed = Path(options.runs) / f"seed{options.seed}"
+    backbone = backbone_folder(options.backbone)
+    if backbone and name == "wsddn":
+        raise UserError("--backbone is the student's; train the teacher, wsddn, without it")
     if name == "pretrain":
-        return Stage(name, Path(options.runs) / name, (), None)
+        return Stage(name, Path(options.runs) / backbone / name, (), None)
+    seed = Path(options.runs) / f"seed{options.seed}" / backbone
     folder, weights = seed / name, (_initial_weights(options),)
     if name in ("wsddn", "student"):
         return Stage(name, folder, weights, None)
@@ -71,20 +76,29 @@ def plan(name: str, options: argparse.Namespace) -> Stage:
     return Stage(name, folder, weights, teacher.weights_file(options) if name == "stage1" else None)
 
 
+def net_folder(options: argparse.Namespace, name: str) -> Path:
+    """Of the stage's nets and solver."""
+    return Path(options.models, options.dataset, backbone_folder(options.backbone), name)
+
+
 def _initial_weights(options: argparse.Namespace) -> Path:
     if options.weights:
         return Path(options.weights)
-    if (Path(options.models) / options.dataset / "pretrain").is_dir():
-        return run_files.last_weights(Path(options.runs) / "pretrain")
+    backbone = backbone_folder(options.backbone)
+    if net_folder(options, "pretrain").is_dir():
+        return run_files.last_weights(Path(options.runs) / backbone / "pretrain")
+    file = "VGG_ILSVRC_16_layers.caffemodel"
+    if backbone:
+        file = f"a caffemodel for models/imagenet/{backbone}"
     raise UserError(
-        f"--dataset {options.dataset} has no pretrain stage: give --weights, "
-        "VGG_ILSVRC_16_layers.caffemodel for VGG16, the last of out/demo/pretrain for thin nets"
+        f"--dataset {options.dataset} has no pretrain stage: give --weights, {file} for nets of "
+        f"full width, the last of {Path('out/demo', backbone)}/pretrain for thin ones"
     )
 
 
 def read_solver(name: str, options: argparse.Namespace) -> caffe_pb2.SolverParameter:
     """The committed solver with the options' overrides."""
-    path = Path(options.models) / options.dataset / name / "solver.prototxt"
+    path = net_folder(options, name) / "solver.prototxt"
     solver = run_files.read_prototxt(path, caffe_pb2.SolverParameter())
     for field in ("base_lr", "max_iter", "snapshot", "display", "iter_size"):
         value = getattr(options, field)
@@ -150,7 +164,7 @@ def check_cache(stage: Stage, options: argparse.Namespace) -> None:
 
     That it is of these images and proposals is for the layer that reads it.
     """
-    path = Path(options.models) / options.dataset / stage.name / "train.prototxt"
+    path = net_folder(options, stage.name) / "train.prototxt"
     net = run_files.read_prototxt(path, caffe_pb2.NetParameter())
     edit_data_layer(net, 0, options)
     part = teacher.part_of(net, stage.name)
@@ -163,7 +177,7 @@ def write_run(stage: Stage, options: argparse.Namespace, start: int) -> tuple[Pa
     """The run's own train.prototxt and solver.prototxt; the solver's path and the batch size."""
     solver = read_solver(stage.name, options)
     name = "train_cached" if stage.cache else "train"
-    source = Path(options.models) / options.dataset / stage.name / f"{name}.prototxt"
+    source = net_folder(options, stage.name) / f"{name}.prototxt"
     net = run_files.read_prototxt(source, caffe_pb2.NetParameter())
     batch_size = edit_data_layer(net, start * max(1, solver.iter_size), options)
     edit_student_size(net, options.student_size)
@@ -182,7 +196,7 @@ def write_run(stage: Stage, options: argparse.Namespace, start: int) -> tuple[Pa
 
 def load_weights(net: caffe.Net, stage: Stage, options: argparse.Namespace) -> None:
     """Load what the stage starts from, and the teacher where none came with it."""
-    convolutions = [name for name in net.params if name.startswith("conv")]
+    convolutions = [name for name in net.params if name.startswith(CONVOLUTIONS)]
     for weights in stage.weights:
         initial_weights.load(net, weights, convolutions if weights == stage.weights[0] else ())
     if stage.cache is None and (stage.teacher or teacher.is_missing(net)):
@@ -351,6 +365,7 @@ def parser(
         "stages", nargs=count, type=one_of(stages), metavar="STAGE", help=", ".join(stages)
     )
     make.add_argument("--dataset", default="demo", help="folder of its nets below models/ (demo)")
+    add_backbone_option(make)
     make.add_argument("--seed", type=int, default=1, help="of weights, order, dropout (1)")
     make.add_argument("--gpu", type=int, metavar="ID", help="train on this GPU (default: the CPU)")
     make.add_argument(
@@ -399,7 +414,7 @@ def parser(
     )
     solver.add_argument("--display", type=natural, metavar="N", help="iterations between log lines")
     start = make.add_argument_group("weights to start from (default: where earlier stages end)")
-    start.add_argument("--weights", metavar="FILE", help="VGG16's, for the convolutions, fc6, fc7")
+    start.add_argument("--weights", metavar="FILE", help="the backbone's, of ImageNet")
     start.add_argument("--teacher", metavar="FILE", help="T-WDet's, for stage1 and the cache")
     start.add_argument("--stage1", metavar="FILE", help="stage 1's, for stage2")
     start.add_argument(
@@ -432,7 +447,7 @@ def run(options: argparse.Namespace) -> None:
     """Train the stages in the method's order."""
     prepare(options)
     for name in sorted(set(options.stages), key=STAGES.index):
-        sized = presets.with_sizes(options, Path(options.models) / options.dataset / name)
+        sized = presets.with_sizes(options, net_folder(options, name))
         train(plan(name, sized), sized)
 
 
