@@ -17,6 +17,7 @@ from caffe.device import (
 )
 from caffe.errors import CaffeError
 from caffe.glog import init_log, log
+from caffe.module import Module
 from caffe.net import Net
 from caffe.net_spec import NetSpec, params, to_proto
 from caffe.parallel import (
@@ -58,6 +59,7 @@ __all__ = [
     "Classifier",
     "Detector",
     "Layer",
+    "Module",
     "NesterovSolver",
     "Net",
     "NetSpec",

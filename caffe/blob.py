@@ -42,15 +42,23 @@ def _shares(tensor: torch.Tensor, host: np.ndarray) -> bool:
 class _Mirror:
     """One float32 array, seen as a C-contiguous numpy array and as a tensor."""
 
-    __slots__ = ("host", "layout", "pending", "stale", "tensor", "touched")
+    __slots__ = ("home", "host", "layout", "pending", "stale", "tensor", "touched")
 
     def __init__(self) -> None:
+        self.home: tuple[torch.nn.Module, str] | None = None  # see `lodge`
         self.tensor: torch.Tensor | None = None
         self.host: np.ndarray | None = None
         self.stale = False  # the tensor on a device is newer than the host array
         self.touched = False  # the host array may hold what the user wrote
         self.layout: torch.memory_format | None = None  # that the engine likes on the CPU
         self.pending: Callable[[], torch.Tensor] | None = None  # gives the tensor if asked for
+
+    def lodge(self, holder: torch.nn.Module, name: str) -> None:
+        """Be the holder's parameter of that name from now on, whichever tensor PyTorch has there.
+
+        Its numpy view is a copy that cannot be written where the two have no memory in common.
+        """
+        self.home, self.tensor, self.host = (holder, name), None, None
 
     def defer(self, compute: Callable[[], torch.Tensor]) -> None:
         """Take a result that is computed when somebody looks, which may be never."""
@@ -64,6 +72,12 @@ class _Mirror:
 
     def view(self, shape: tuple[int, ...]) -> np.ndarray:
         """The numpy array; zeros if nothing was ever computed."""
+        if self.home:
+            tensor = getattr(*self.home)
+            host = _as_host(tensor)
+            if not _shares(tensor, host):
+                host.flags.writeable = False
+            return host
         self._settle()
         if self.host is None:
             if self.tensor is None or self.tensor.device.type == "meta":
@@ -78,6 +92,8 @@ class _Mirror:
 
     def read(self, shape: tuple[int, ...], device: torch.device) -> torch.Tensor:
         """The numbers as a tensor on `device`, with what the user wrote."""
+        if self.home:
+            return getattr(*self.home).to(device)
         self._settle()
         if self.touched and self.host is not None:
             if device.type != "cpu":
@@ -99,6 +115,10 @@ class _Mirror:
 
     def write(self, tensor: torch.Tensor) -> None:
         """Take the engine's result; views handed out before stay current."""
+        if self.home:
+            with torch.no_grad():
+                getattr(*self.home).copy_(tensor)
+            return
         self.tensor, self.pending = tensor, None
         if self.host is None:
             return
@@ -196,7 +216,7 @@ class Blob:
     def tensor(self, device: torch.device = _CPU) -> torch.Tensor:
         """data as a tensor on `device`, with what the user wrote into the view."""
         tensor = self._data.read(self._shape, device)
-        if self.learned and tensor.is_leaf:
+        if self.learned and tensor.is_leaf and not self._data.home:
             tensor.requires_grad_(True)
         return tensor
 
@@ -246,6 +266,10 @@ class Blob:
     def clear_diff(self) -> None:
         """Set the gradient to zero."""
         self._diff.clear()
+
+    def lodge(self, holder: torch.nn.Module, name: str) -> None:
+        """Let the data be the holder's parameter of that name from now on."""
+        self._data.lodge(holder, name)
 
     def share(self, other: "Blob") -> None:
         """Use the other blob's data and diff as one's own from now on."""

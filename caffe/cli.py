@@ -1,4 +1,4 @@
-"""The `caffe` command: train, test, time, device_query, weights."""
+"""The `caffe` command: train, test, time, device_query, weights, export."""
 
 import argparse
 import sys
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from types import ModuleType
 
 import caffe
-from caffe.commands import device_query, test, time, train, weights
+from caffe.commands import device_query, export, test, time, train, weights
 from caffe.commands.common import Parser, run
 
 # Each has add_flags(parser) and run(args), and its help in its docstring.
@@ -16,6 +16,7 @@ _COMMANDS: dict[str, ModuleType] = {
     "time": time,
     "device_query": device_query,
     "weights": weights,
+    "export": export,
 }
 _EPILOG = (
     "`caffe COMMAND --help` lists a command's flags. Paths inside a solver or net are relative to "

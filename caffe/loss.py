@@ -29,6 +29,18 @@ def ignored(param: caffe_pb2.LossParameter | caffe_pb2.AccuracyParameter) -> int
     return param.ignore_label if param.HasField("ignore_label") else None
 
 
+def normalization(
+    param: caffe_pb2.LossParameter, default: caffe_pb2.LossParameter.NormalizationMode
+) -> caffe_pb2.LossParameter.NormalizationMode:
+    """`normalization`, or else what the older `normalize` says, or else `default`."""
+    modes = caffe_pb2.LossParameter
+    if param.HasField("normalization"):
+        return param.normalization
+    if param.HasField("normalize"):
+        return modes.VALID if param.normalize else modes.BATCH_SIZE
+    return default
+
+
 def normalizer(
     param: caffe_pb2.LossParameter,
     default: caffe_pb2.LossParameter.NormalizationMode,
@@ -37,14 +49,9 @@ def normalizer(
 ) -> torch.Tensor | int:
     """What a sum of costs is divided by, at least 1.
 
-    FULL: the number of costs; VALID: of those not ignored; BATCH_SIZE: `outer`; NONE: 1. Without
-    `normalization` the older `normalize` chooses VALID or BATCH_SIZE, and without both `default`.
+    FULL: the number of costs; VALID: of those not ignored; BATCH_SIZE: `outer`; NONE: 1.
     """
-    modes, mode = caffe_pb2.LossParameter, default
-    if param.HasField("normalization"):
-        mode = param.normalization
-    elif param.HasField("normalize"):
-        mode = modes.VALID if param.normalize else modes.BATCH_SIZE
+    modes, mode = caffe_pb2.LossParameter, normalization(param, default)
     if mode == modes.VALID:
         return valid.sum().clamp(min=1)
     count = {modes.FULL: valid.numel(), modes.BATCH_SIZE: outer, modes.NONE: 1}[mode]

@@ -2,7 +2,7 @@
 
 import os
 from collections import OrderedDict, defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -80,6 +80,7 @@ class Net:
         self._param = graph.prepare(param, phase)
         self.name, self.phase = self._param.name, phase
         self._layers: list[Layer] = []
+        self._following: list[int] = []  # the layers that the net gives no phase of their own
         self._blobs: OrderedDict[str, Blob] = OrderedDict()
         self._made: dict[str, _Top] = {}  # the last top of each blob's name
         self._sources: list[list[_Top]] = []  # the tops that each layer's bottoms are
@@ -115,6 +116,7 @@ class Net:
             layer_param.top.append(self._automatic_top())
         log.creating(layer_param)
         if not layer_param.HasField("phase"):
+            self._following.append(len(self._layers))
             layer_param.phase = self.phase
         layer = cls(layer_param, layer_param.phase)
         if len(layer_param.propagate_down) not in (0, len(layer_param.bottom)):
@@ -232,6 +234,11 @@ class Net:
         weigh = {self._name_of(top): weight for top, weight in self._loss_weights.items()}
         return OrderedDict((name, weigh.get(name, 0.0)) for name in self._blobs)
 
+    def named_layers(self) -> list[tuple[str, Layer]]:
+        """All layers but Splits by what weights files store them under: names, made different."""
+        layers = [layer for layer in self._layers if layer.type != "Split"]
+        return [*zip(weights.keys(layers), layers, strict=True)]
+
     def learnable(self) -> list[tuple[Blob, caffe_pb2.ParamSpec]]:
         """Each parameter blob once, with its lr_mult and decay_mult, in the net's order."""
         return self._params.learnable()
@@ -269,6 +276,12 @@ class Net:
         with layer.naming([tuple(bottom.shape) for bottom in bottoms]):
             return layer.run(*bottoms, device=device, low=low_type())
 
+    def _compute_on(self, now: dict[str, torch.Tensor], index: int, device: torch.device) -> None:
+        """Run a layer on tensors by blob name, into which its tops go."""
+        param = self._layers[index].layer_param
+        tops = self._compute(index, [now[name] for name in param.bottom], device)
+        now.update(zip(param.top, tops, strict=True))
+
     def _run_layer(self, index: int, device: torch.device) -> None:
         param = self._layers[index].layer_param
         bottoms = [self._bottom(name, device) for name in param.bottom]
@@ -293,9 +306,7 @@ class Net:
         def run(*values: torch.Tensor) -> tuple[torch.Tensor, ...]:
             now = dict(zip(entering, values, strict=True))
             for i in stretch:
-                param = self._layers[i].layer_param
-                tops = self._compute(i, [now[name] for name in param.bottom], device)
-                now.update(zip(param.top, tops, strict=True))
+                self._compute_on(now, i, device)
             return tuple(now[self._name_of(top)] for top in leaving)
 
         bottoms = [self._bottom(name, device) for name in entering]
@@ -411,7 +422,8 @@ class Net:
         self, roots: list[_Top], wanted: list[_Top], layers: Iterable[int], keep_graph: bool
     ) -> Sequence[torch.Tensor | None]:
         """From the roots' diffs the gradients of `wanted`; the parameters' are added to theirs."""
-        params = [(blob, blob.used) for blob in self._params_of(layers) if blob.used is not None]
+        used = [(blob, blob.used) for blob in self._params_of(layers)]
+        params = [(blob, leaf) for blob, leaf in used if leaf is not None and leaf.requires_grad]
         if not roots or not (wanted or params):
             return [None] * len(wanted)
         grads = torch.autograd.grad(
@@ -472,6 +484,25 @@ class Net:
         for blob in self._blobs.values():
             blob.detach()
         self._edges.clear()
+
+    def compute(
+        self, inputs: Mapping[str, torch.Tensor], device: torch.device
+    ) -> dict[str, torch.Tensor]:
+        """The outputs for these tensors of all input blobs; the net's own blobs keep theirs."""
+        now = {
+            name: tensor.to(device) if tensor.is_floating_point() else tensor.to(device).float()
+            for name, tensor in inputs.items()
+        }
+        for index, layer in enumerate(self._layers):
+            if layer.type != "Input":
+                self._compute_on(now, index, device)
+        return {name: now[name] for name in self._outputs}
+
+    def switch_phase(self, phase: "caffe_pb2.Phase") -> None:
+        """Let the layers whose phase is the net's compute as in `phase` from now on."""
+        self.phase = phase
+        for index in self._following:
+            self._layers[index].phase = self._views[index].phase = phase
 
     def before_forward(self, callback: Callable[[int], object]) -> None:
         """Call `callback(i)` before layer i computes; so do the other three around their passes."""

@@ -39,6 +39,15 @@ class Window(NamedTuple):
             left_right_top_bottom += [self.pad[axis], after]
         return left_right_top_bottom
 
+    def cells(self, x: torch.Tensor) -> torch.Tensor:
+        """How many cells of the map and its borders of `pad` each window has, (H', W')."""
+        lengths = []
+        for axis, count in enumerate(self.output(x)):
+            start = torch.arange(count) * self.stride[axis]
+            end = (start + self.kernel[axis]).clamp(max=x.shape[2 + axis] + 2 * self.pad[axis])
+            lengths.append(end - start)
+        return lengths[0][:, None] * lengths[1]
+
     def is_native(self, x: torch.Tensor) -> bool:
         """Whether PyTorch's own padding gives the same windows.
 
@@ -96,12 +105,7 @@ def _bordered_max_pool(x: torch.Tensor, window: Window) -> tuple[torch.Tensor, t
 def average_pool(x: torch.Tensor, window: Window) -> torch.Tensor:
     """The sum of each window over the number of its cells in the map and its borders of `pad`."""
     total = avg_pool2d(pad(x, window.borders(x)), window.kernel, window.stride, divisor_override=1)
-    cells = []
-    for axis, count in enumerate(window.output(x)):
-        start = torch.arange(count, device=x.device) * window.stride[axis]
-        end = (start + window.kernel[axis]).clamp(max=x.shape[2 + axis] + 2 * window.pad[axis])
-        cells.append(end - start)
-    return total / (cells[0][:, None] * cells[1])
+    return total / window.cells(x).to(x.device)
 
 
 def stochastic_pool(x: torch.Tensor, window: Window, sample: bool) -> torch.Tensor:

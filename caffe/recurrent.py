@@ -109,7 +109,7 @@ class RecurrentLayer(Layer):
             hidden.append(states[0])
             self._trace(len(hidden), states[0])
         last = tuple(state.detach() for state in states)
-        if not x.is_meta:
+        if not (x.is_meta or torch.jit.is_tracing()):
             self._carried = last
         exposed = [state.unsqueeze(0) for state in last[: len(self.exposed)]]
         return (self.output(torch.stack(hidden), *weights), *exposed)
@@ -117,7 +117,8 @@ class RecurrentLayer(Layer):
     def _resume(self, inputs: torch.Tensor) -> States:
         """The states (N, H) that the last forward pass ended in."""
         shape = (inputs.shape[1], self.layer_param.recurrent_param.num_output)
-        if inputs.is_meta or not self._carried or self._carried[0].shape != shape:
+        anew = inputs.is_meta or torch.jit.is_tracing() or not self._carried
+        if anew or self._carried[0].shape != shape:
             return tuple(inputs.new_zeros(shape) for _ in self.states)
         return tuple(state.to(inputs) for state in self._carried)
 

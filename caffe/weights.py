@@ -92,7 +92,7 @@ def fits(mine: Sequence[int], theirs: Sequence[int]) -> bool:
     return tuple(mine) == tuple(theirs)
 
 
-def keys(layers: Sequence[LayerWeights], usable: Callable[[str], bool] = bool) -> list[str]:
+def keys(layers: "Sequence[_Named]", usable: Callable[[str], bool] = bool) -> list[str]:
     """What to store each layer under, all different, where a format knows layers by a key alone.
 
     Its name; for one that is not `usable`, or that another layer has, "layer <place in the list>".

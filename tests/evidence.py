@@ -19,5 +19,14 @@ class Gradient(NamedTuple):
     error: float
 
 
+class Export(NamedTuple):
+    """One layer in another format: the largest relative error of its tops there."""
+
+    layer: str
+    format: str
+    error: float
+
+
 GOLDEN: list[Golden] = []
 GRADIENTS: list[Gradient] = []
+EXPORTS: list[Export] = []

@@ -26,8 +26,6 @@ class BatchNorm(Layer):
 
     def setup(self, bottom: Shape) -> None:
         param = self.layer_param.batch_norm_param
-        test = self.phase == caffe_pb2.TEST
-        self.fixed = param.use_global_stats if param.HasField("use_global_stats") else test
         self.updates = param.update_global_stats or not param.HasField("update_global_stats")
         if param.update_global_stats and param.use_global_stats:
             self.fail("update_global_stats needs use_global_stats: false")
@@ -35,6 +33,14 @@ class BatchNorm(Layer):
         for shape in ((channels,), (channels,), (1,)):
             self.add_blob(shape)
         keep_from_solver(self, 0)
+
+    @property
+    def fixed(self) -> bool:
+        """Whether the blobs' statistics are used, and not the batch's."""
+        param = self.layer_param.batch_norm_param
+        if param.HasField("use_global_stats"):
+            return param.use_global_stats
+        return self.phase == caffe_pb2.TEST
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         if not x.numel():  # no statistics to take or to move

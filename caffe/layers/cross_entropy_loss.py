@@ -6,7 +6,7 @@ from caffe.layer import Layer
 from caffe.loss import at_least
 from caffe.registry import register
 
-_LEAST = 1e-4
+LEAST = 1e-4
 
 
 @register("CrossEntropyLoss")
@@ -26,5 +26,5 @@ class CrossEntropyLoss(Layer):
         if p.numel() != label.numel():
             self.fail(f"expected as many labels as in {tuple(p.shape)}, got {tuple(label.shape)}")
         y = label.detach().reshape(p.shape)
-        gain = y * at_least(p, _LEAST).log() + (1 - y) * at_least(1 - p, _LEAST).log()
+        gain = y * at_least(p, LEAST).log() + (1 - y) * at_least(1 - p, LEAST).log()
         return -gain.sum() / p.shape[0]

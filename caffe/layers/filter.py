@@ -30,6 +30,6 @@ class Filter(Layer):
 
     def forward(self, *bottoms: torch.Tensor) -> tuple[torch.Tensor, ...]:
         *blobs, selector = bottoms
-        self.top_shapes(*(tuple(bottom.shape) for bottom in bottoms))
+        self.top_shapes(*(tuple(map(int, bottom.shape)) for bottom in bottoms))  # int: if traced
         chosen = selector.reshape(-1).nonzero().squeeze(1)
         return tuple(blob.index_select(0, chosen) for blob in blobs)

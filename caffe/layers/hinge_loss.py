@@ -25,7 +25,7 @@ class HingeLoss(Layer):
         if label.numel() != x.shape[0]:
             self.fail(f"expected {x.shape[0]} labels, one for each row, got {tuple(label.shape)}")
         index, _ = class_indices(self, label.reshape(-1, 1), rows.shape[1])
-        own = torch.zeros_like(rows, dtype=torch.bool).scatter(1, index, True)
+        own = index == torch.arange(rows.shape[1], device=rows.device)
         margin = (1 + torch.where(own, -rows, rows)).relu()
         if self.layer_param.hinge_loss_param.norm == caffe_pb2.HingeLossParameter.L2:
             margin = margin.square()

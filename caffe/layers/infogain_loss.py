@@ -12,7 +12,7 @@ from caffe.loss import at_least, class_indices, ignored, normalizer
 from caffe.proto import caffe_pb2
 from caffe.registry import register
 
-_LEAST = 1e-20
+LEAST = 1e-20
 
 
 @register("InfogainLoss")
@@ -50,7 +50,7 @@ class InfogainLoss(Layer):
     def _log_probabilities(self, x: torch.Tensor) -> torch.Tensor:
         """log p as (rows, classes, places)."""
         if not self.from_scores:
-            return at_least(x.unsqueeze(-1).flatten(1), _LEAST).log().unsqueeze(2)
+            return at_least(x.unsqueeze(-1).flatten(1), LEAST).log().unsqueeze(2)
         return log_softmax(around(self, self.layer_param.infogain_loss_param.axis, x), dim=1)
 
     def forward(
@@ -67,7 +67,7 @@ class InfogainLoss(Layer):
         param, modes = self.layer_param.loss_param, caffe_pb2.LossParameter
         index, valid = class_indices(self, label.reshape(outer, places), classes, ignored(param))
         rows = gain.reshape(classes, classes)[index].movedim(2, 1)
-        cost = -(rows * at_least(log_p, math.log(_LEAST))).sum(dim=1)
+        cost = -(rows * at_least(log_p, math.log(LEAST))).sum(dim=1)
         default = modes.VALID if self.from_scores else modes.BATCH_SIZE
         loss = torch.where(valid, cost, 0).sum() / normalizer(param, default, outer, valid)
         if len(self.layer_param.top) == 1:

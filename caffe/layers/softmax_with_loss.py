@@ -12,7 +12,7 @@ from caffe.loss import at_least, class_indices, ignored, normalizer
 from caffe.proto import caffe_pb2
 from caffe.registry import register
 
-_LOG_TINY = math.log(np.finfo(np.float32).tiny)
+LOG_TINY = math.log(np.finfo(np.float32).tiny)
 
 
 @register("SoftmaxWithLoss")
@@ -43,7 +43,7 @@ class SoftmaxWithLoss(Layer):
                 f"outside axis {axis}, got {tuple(label.shape)}"
             )
         index, valid = class_indices(self, label.reshape(outer, inner), classes, ignored(param))
-        cost = -at_least(log_p.gather(1, index.unsqueeze(1)).squeeze(1), _LOG_TINY)
+        cost = -at_least(log_p.gather(1, index.unsqueeze(1)).squeeze(1), LOG_TINY)
         if param.weight_by_label_freqs:
             if len(param.class_weighting) != classes:
                 self.fail(f"expected {classes} class_weighting, got {len(param.class_weighting)}")

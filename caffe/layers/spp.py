@@ -29,7 +29,8 @@ class SPP(Layer):
         if param.pyramid_height < 1:
             self.fail("spp_param.pyramid_height must be given, at least 1")
 
-    def _window(self, bins: int, size: torch.Size) -> pooling.Window:
+    def window(self, bins: int, size: Shape) -> pooling.Window:
+        """What pools maps of `size` to bins x bins."""
         kernel = tuple(math.ceil(n / bins) for n in size)
         pad = tuple((k * bins - n + 1) // 2 for k, n in zip(kernel, size, strict=True))
         if any(p >= k for p, k in zip(pad, kernel, strict=True)):
@@ -45,6 +46,6 @@ class SPP(Layer):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         param = self.layer_param.spp_param
         draw = self.phase == caffe_pb2.TRAIN
-        windows = [self._window(2**i, x.shape[2:]) for i in range(param.pyramid_height)]
+        windows = [self.window(2**i, tuple(x.shape[2:])) for i in range(param.pyramid_height)]
         levels = [pooling.pool(x, window, param.pool, draw) for window in windows]
         return levels[0] if len(levels) == 1 else torch.cat([y.flatten(1) for y in levels], 1)

@@ -1,0 +1,7 @@
+"""Which standard operators each layer type is, one function per type."""
+
+import importlib
+import pkgutil
+
+for _module in pkgutil.iter_modules(__path__):
+    importlib.import_module(f"{__name__}.{_module.name}")
