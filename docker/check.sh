@@ -21,7 +21,8 @@ fail() {
   exit 1
 }
 
-last() { tail -"${1:-1}" "$work/log"; }
+# The last lines of what was run, without buildah's about their exit code.
+last() { grep -vE '^(subprocess exited|Error: exit) ' "$work/log" | tail -"${1:-1}"; }
 
 ours() { buildah --root "$work/store" --runroot "$work/run" --storage-driver vfs "$@"; }
 
@@ -118,7 +119,8 @@ check_calls() {
   try tools/distill.sh stage1 stage2 "${few[@]}" --cache || fail "$image: distill.sh: $(last)"
   [[ $(grep -c "complete (2 iterations)" "$work/log") -eq 2 ]] ||
     fail "$image: distill.sh does not go on from the demo: $(last)"
-  try tools/distill.sh stage1 stage2 "${few[@]}" --seed 2 \
+  try tools/distill.sh stage1 stage2 "${few[@]}" --runs out/again \
+    --weights out/demo/pretrain/pretrain_iter_2.caffemodel \
     --teacher out/demo/seed1/wsddn/wsddn_iter_2.caffemodel || fail "$image: distill.sh: $(last)"
   try python tools/test_cls.py --dataset demo || fail "$image: test_cls.py: $(last)"
   try caffe device_query || fail "$image: device_query: $(last)"
