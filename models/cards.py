@@ -24,6 +24,7 @@ from card_facts import (
 )
 from datasets import DEMO_OBJECTS, Dataset
 from google.protobuf.message import Message
+from preset_table import MEMORIES
 
 from caffe.proto import caffe_pb2
 
@@ -136,7 +137,7 @@ def peta(operations: float) -> str:
 
 def duration(hours: float) -> str:
     if hours < 1:
-        return f"{60 * hours:.0f} min"
+        return f"{60 * hours:.0f} min" if hours > 1 / 120 else "< 1 min"
     return f"{hours:,.1f} h" if hours < 100 else f"{hours:,.0f} h"
 
 
@@ -163,7 +164,8 @@ def options(dataset: Dataset) -> str:
     """What every command of the data set is called with."""
     if dataset.name == "demo":
         return "--dataset demo"
-    return f"--dataset {dataset.name} \\\n      --weights {VGG16} --gpu 0 --memory 24"
+    weights = VGG16 if dataset.backbone == "vgg16" else f"{dataset.backbone}.caffemodel"
+    return f"--dataset {dataset.name} \\\n      --weights {weights} --gpu 0 --memory 24"
 
 
 def commands(dataset: Dataset, name: str) -> str:
@@ -246,9 +248,11 @@ The last line is this stage. Each goes on after an interruption when called agai
 GROUP = """\
 {what}
 
-{commands}
+## Commands
 
-Data, weights and the teacher are those of {above}.
+{above}
+
+{commands}
 
 ## Recipe
 
@@ -256,12 +260,11 @@ Data, weights and the teacher are those of {above}.
 
 Rates and schedule are those of our own stages; the reasons are there.
 
-## Memory and time: computed, not measured (no GPU was at hand)
+## {what_costs}: computed, not measured (no GPU was at hand)
 
 {costs}
 
-Images a pass x passes that fit into a GPU of so many GB (`--memory`); times with `--precision bf16`
-at 40% of the peak (assumed).
+{remarks}
 
 ## Expected
 
@@ -295,31 +298,69 @@ def group_card(
     dataset: Dataset, title: str, group: str, stages: Mapping[str, tuple], presets: Mapping
 ) -> str:
     """The readme.md of another method or backbone; stages: {name: (net, solver, what it is)}."""
-    recipe, costs = [], []
-    for name, (net, solver, _) in stages.items():
-        kind = name.rpartition("/")[2]
+    recipe = []
+    for name, (_, solver, _) in stages.items():
         falling = f"{solver.base_lr:.3g}, {falls(solver)}"
-        recipe.append((f"`{kind}`", length(dataset, name), falling))
-        seen = dataset.recipes[name].epochs * images_of(dataset, name)
-        operations = seen * cost.of_image(net)
-        sizes = map(parts, presets[name].values())
-        times = [duration(cost.hours(operations, machine)) for machine in cost.MACHINES[:3]]
-        costs.append((f"`{kind}`", *sizes, peta(operations), *times))
-    machines = " | ".join(machine.name for machine in cost.MACHINES[:3])
-    whats = [f"`{n.rpartition('/')[2]}`: {what}." for n, (_, _, what) in stages.items()]
+        recipe.append((f"`{kind_of(name)}`", length(dataset, name), falling))
     return HEAD.format(title=title) + GROUP.format(
-        what="\n".join(f"* {what}" for what in whats),
+        what="\n".join(f"* `{kind_of(n)}`: {what}." for n, (_, _, what) in stages.items()),
         commands="\n".join(group_commands(dataset, group, stages)),
-        above="[`stage1`](../stage1/readme.md)",
+        above=wrapped(prerequisites(dataset)),
         recipe=table("stage | length | rate", recipe),
-        costs=table(f"stage | 8 | 16 | 24 | 80 | PFLOP | {machines}", costs),
+        costs=costs(dataset, stages, presets),
+        what_costs="Memory" if dataset.name == "demo" else "Memory and time",
+        remarks=wrapped(remarks(dataset)),
         numbers=numbers(dataset, group),
+    )
+
+
+def kind_of(name: str) -> str:
+    """The stage's name without its method's."""
+    return name.rpartition("/")[2]
+
+
+def costs(dataset: Dataset, stages: Mapping[str, tuple], presets: Mapping) -> str:
+    """A line for each stage: mini-batches by the GPU's memory and, but for the demo, times."""
+    rows = []
+    machines = () if dataset.name == "demo" else cost.MACHINES[:3]
+    for name, (net, _, _) in stages.items():
+        operations = dataset.recipes[name].epochs * images_of(dataset, name) * cost.of_image(net)
+        times = [duration(cost.hours(operations, machine)) for machine in machines]
+        rows.append((f"`{kind_of(name)}`", *map(parts, presets[name].values()), *times))
+    heads = ["stage", *(f"{gb} GB" for gb in MEMORIES), *(machine.name for machine in machines)]
+    return table(" | ".join(heads), rows)
+
+
+def remarks(dataset: Dataset) -> str:
+    """What the numbers of `costs` mean."""
+    said = "Images a pass x passes that fit into a GPU of so many GB (`--memory`)."
+    if dataset.name != "demo":
+        said += (
+            " Times with `--precision bf16` at 40% of the peak (assumed), if images come fast "
+            f"enough: two CPU cores read {cost.IMAGES_A_SECOND} a second (measured)."
+        )
+    if dataset.backbone != "vgg16":
+        said += " BatchNorm takes the statistics of a pass, so 4 x 2 is not quite 8 x 1."
+    if dataset.backbone == "mobilenet_v1" and dataset.name != "demo":
+        said += " Depthwise convolutions reach less of the peak."
+    return said
+
+
+def prerequisites(dataset: Dataset) -> str:
+    """What the commands need that is told elsewhere."""
+    if dataset.name == "demo":
+        return "Data and teacher: [`wsddn`](../wsddn/readme.md)."
+    if dataset.backbone == "vgg16":
+        return "Data, weights and teacher: [`wsddn`](../wsddn/readme.md)."
+    return (
+        "Data and teacher: [`wsddn`](../wsddn/readme.md). Weights: of ImageNet, with the layers of "
+        f"models/imagenet/{dataset.backbone}; we have none to offer."
     )
 
 
 def group_commands(dataset: Dataset, group: str, stages: Mapping[str, tuple]) -> list[str]:
     """One command for each stage."""
-    kinds = [name.rpartition("/")[2] for name in stages]
+    kinds = [kind_of(name) for name in stages]
     if group in TITLES:
         lines = [f"python tools/train.py {kind} --backbone {group}" for kind in kinds]
     else:
@@ -334,9 +375,10 @@ def files(
     of a student with another backbone one in all. None for sets of the user's own."""
     if dataset.name not in PREPARE:
         return {}
-    parts = {path.rpartition("/")[0]: made for path in made if path.endswith("/train")}
-    parts = {name: (made[f"{name}/train"], made[f"{name}/solver"]) for name in parts}
-    stages = {name: (net, solver, what) for name, ((net, what), (solver, _)) in parts.items()}
+    names = {path.rpartition("/")[0]: None for path in made if path.endswith("/train")}
+    names = [name for name in STAGES if name in names] + [n for n in names if n not in STAGES]
+    pairs = {name: (made[f"{name}/train"], made[f"{name}/solver"]) for name in names}
+    stages = {name: (net, solver, what) for name, ((net, what), (solver, _)) in pairs.items()}
     if dataset.backbone != "vgg16":
         return {
             "readme.md": group_card(dataset, title_of(dataset), dataset.backbone, stages, presets)

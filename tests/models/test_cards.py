@@ -103,8 +103,8 @@ def test_hours():
 
 
 def test_durations():
-    said = [cards.duration(hours) for hours in (0.02, 0.99, 1, 99.96, 1234.4)]
-    assert said == ["1 min", "59 min", "1.0 h", "100.0 h", "1,234 h"]
+    said = [cards.duration(hours) for hours in (0.008, 0.02, 0.99, 1, 99.96, 1234.4)]
+    assert said == ["< 1 min", "1 min", "59 min", "1.0 h", "100.0 h", "1,234 h"]
 
 
 @pytest.mark.parametrize(("preset", "said"), [
