@@ -133,8 +133,8 @@ class Batches:
         pixels = np.empty((len(plan), 3, side, side), np.uint8)
         # Fresh memory for each image would cost as much as resizing it.
         room = np.empty((side, side, 3), np.uint8)
-        samples = [self.sample(*entry, out, room) for entry, out in zip(plan, pixels, strict=True)]
-        label, rows, mask = (np.stack(column) for column in zip(*samples, strict=True))
+        samples = [self.sample(*entry, out, room) for entry, out in zip(plan, pixels)]
+        label, rows, mask = (np.stack(column) for column in zip(*samples))
         numbers = np.arange(len(rows), dtype=np.float32)[:, None, None]
         numbers = np.broadcast_to(numbers, (*rows.shape[:2], 1))
         return pixels, label, np.concatenate([numbers, rows], axis=2).reshape(-1, 6), mask
@@ -233,7 +233,7 @@ class ProposalData(caffe.Layer):
         side = self.batches.scale(self.number)
         labels = len(self.batches.set.classes)
         shapes = (count, 3, side, side), (count, labels), (count * boxes, 6), (count, boxes)
-        for blob, shape in zip(top, shapes, strict=False):
+        for blob, shape in zip(top, shapes):
             blob.reshape(*shape)
 
     def forward(self, bottom, top):
@@ -244,7 +244,7 @@ class ProposalData(caffe.Layer):
         self.number += 1  # of the next one, even if this one fails
         pixels, *others = self.pending.popleft().result()
         self.batches.subtract_mean(pixels, top[0].data)
-        for blob, values in zip(top[1:], others, strict=False):
+        for blob, values in zip(top[1:], others):
             blob.data[...] = values
 
     def backward(self, top, propagate_down, bottom):

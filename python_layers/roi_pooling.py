@@ -42,7 +42,7 @@ def bin_spans(lo, hi, scale, bins, limit):
     p = np.arange(bins, dtype=np.float32)
     begin = np.floor(p * step).astype(int) + start
     end = np.ceil((p + 1) * step).astype(int) + start
-    return list(zip(np.clip(begin, 0, limit), np.clip(end, 0, limit), strict=True))
+    return list(zip(np.clip(begin, 0, limit), np.clip(end, 0, limit)))
 
 
 def _round(x):

@@ -33,10 +33,7 @@ class ROISpatialPyramidPooling(caffe.Layer):
         levels = [pool(maps, rois, self.scale, b, b) for b in self.bins]
         self.places = [place for _, place in levels]
         self.factor = factors(rois, self.score_scale, self.score_bias)[:, None]
-        rows = [
-            pooled.reshape(len(rois), width)
-            for (pooled, _), width in zip(levels, self.widths, strict=True)
-        ]
+        rows = [pooled.reshape(len(rois), width) for (pooled, _), width in zip(levels, self.widths)]
         top[0].data[...] = np.concatenate(rows, axis=1) * self.factor
 
     def backward(self, top, propagate_down, bottom):
@@ -44,5 +41,5 @@ class ROISpatialPyramidPooling(caffe.Layer):
             return
         bottom[0].diff[...] = 0
         diffs = np.split(top[0].diff * self.factor, np.cumsum(self.widths)[:-1], axis=1)
-        for diff, place in zip(diffs, self.places, strict=True):
+        for diff, place in zip(diffs, self.places):
             scatter(diff.reshape(place.shape), place, bottom[1].data, bottom[0].diff)

@@ -28,11 +28,11 @@ class ScoreWeightedConcat(caffe.Layer):
 
     def forward(self, bottom, top):
         self.scores = checked_rois(bottom[-1].data, columns=(6,))[:, 5:].copy()
-        for blob, columns in zip(bottom[:-1], self._columns(top[0].data), strict=True):
+        for blob, columns in zip(bottom[:-1], self._columns(top[0].data)):
             columns[...] = blob.data.reshape(columns.shape) * self.scores
 
     def backward(self, top, propagate_down, bottom):
-        parts = zip(bottom[:-1], propagate_down, self._columns(top[0].diff), strict=False)
+        parts = zip(bottom[:-1], propagate_down, self._columns(top[0].diff))
         for blob, wanted, columns in parts:
             if wanted:
                 blob.diff[...] = (columns * self.scores).reshape(blob.diff.shape)
