@@ -27,16 +27,20 @@ SIZE = dataclasses.replace(
 IMAGES, BATCH = 7, 3
 
 
-def write_stages(folder):
-    """models/, set/, runs/ with a teacher, student.caffemodel; the words all commands share."""
+def write_stages(folder, backbones=()):
+    """models/, set/, runs/ with a teacher, student.caffemodel; the words all commands share.
+
+    models/ has students with these backbones, too.
+    """
     recipe = datasets.Recipe(batch=BATCH, epochs=3, base_lr=1e-4, drops=(), new_rate=1)
     recipes = dict.fromkeys(("pretrain", "wsddn", "student", "stage1", "stage2"), recipe)
     solver = datasets.DEMO_SOLVER
     small = datasets.Dataset("demo", "small", len(CLASSES), IMAGES, SIZE, recipes, solver)
-    for path, (message, _) in generate.messages(small).items():
-        file = folder / "models" / "demo" / f"{path}.prototxt"
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(text_format.MessageToString(message))
+    for each in (small, *(generate.of_backbone(small, backbone) for backbone in backbones)):
+        for path, (message, _) in generate.messages(each).items():
+            file = folder / "models" / each.folder / f"{path}.prototxt"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(text_format.MessageToString(message))
     make_set(folder)
     write_weights(folder, "wsddn/deploy", folder / "runs/seed1/wsddn/wsddn_iter_1.caffemodel", 1)
     write_weights(folder, "student/deploy", folder / "student.caffemodel", 2)
