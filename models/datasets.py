@@ -1,6 +1,6 @@
 """The data sets: sizes of the nets, rates and lengths of the training, what each set has."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 MEAN = [103.52, 116.28, 123.675]  # blue, green, red
@@ -90,27 +90,46 @@ DEMO = Size(
     input_scale=1 / 64,
 )
 
+
+def with_baselines(recipes: dict[str, Recipe]) -> dict[str, Recipe]:
+    """The recipes, and those of the other methods: as long as ours in all, at ours' rates."""
+    stage1, stage2 = recipes["stage1"], recipes["stage2"]
+    whole = replace(stage2, epochs=stage1.epochs + stage2.epochs)
+    return recipes | {
+        "hinton/stage2": whole,
+        "fitnets/stage1": stage1,
+        "fitnets/stage2": stage2,
+        "attention/stage2": replace(whole, transfer_weight=1000),
+        "released/stage1": stage1,
+        "released/stage2": stage2,
+    }
+
+
 # The losses add up over K classes (or over a box's features), so their gradients are as many times
 # larger than a mean's and the rates are small. WSDDN's own recipe is 1e-5 at one image a step,
 # a tenth of it in the second half; the rate grows with the batch. Two thirds of the student's
 # epochs with labels go to stage 2, the rest to stage 1: both students see the images equally often.
 FULL_SOLVER = {"type": "SGD", "momentum": 0.9, "weight_decay": 5e-4}
-FULL_RECIPES = {
-    "wsddn": Recipe(batch=4, epochs=20, base_lr=4e-5, drops=(1 / 2,)),
-    "student": Recipe(batch=32, epochs=18, base_lr=1e-4),
-    "stage1": Recipe(batch=8, epochs=6, base_lr=1e-7),
-    "stage2": Recipe(batch=8, epochs=12, base_lr=2.5e-5),
-}
+FULL_RECIPES = with_baselines(
+    {
+        "wsddn": Recipe(batch=4, epochs=20, base_lr=4e-5, drops=(1 / 2,)),
+        "student": Recipe(batch=32, epochs=18, base_lr=1e-4),
+        "stage1": Recipe(batch=8, epochs=6, base_lr=1e-7),
+        "stage2": Recipe(batch=8, epochs=12, base_lr=2.5e-5),
+    }
+)
 DEMO_OBJECTS = {"train": 12000, "test": 1200}
 DEMO_TEST_BATCH = 100
 DEMO_SOLVER = {"type": "Adam", "momentum": 0.9, "momentum2": 0.999}
-DEMO_RECIPES = {
-    "pretrain": Recipe(batch=32, epochs=6, base_lr=1e-3, drops=(), new_rate=1),
-    "wsddn": Recipe(batch=8, epochs=5, base_lr=1e-3, drops=(), new_rate=1),
-    "student": Recipe(batch=32, epochs=16, base_lr=1e-3, drops=(), new_rate=1),
-    "stage1": Recipe(batch=32, epochs=8, base_lr=1e-3, drops=(), new_rate=1),
-    "stage2": Recipe(batch=32, epochs=8, base_lr=1e-3, drops=(), new_rate=1),
-}
+DEMO_RECIPES = with_baselines(
+    {
+        "pretrain": Recipe(batch=32, epochs=6, base_lr=1e-3, drops=(), new_rate=1),
+        "wsddn": Recipe(batch=8, epochs=5, base_lr=1e-3, drops=(), new_rate=1),
+        "student": Recipe(batch=32, epochs=16, base_lr=1e-3, drops=(), new_rate=1),
+        "stage1": Recipe(batch=32, epochs=8, base_lr=1e-3, drops=(), new_rate=1),
+        "stage2": Recipe(batch=32, epochs=8, base_lr=1e-3, drops=(), new_rate=1),
+    }
+)
 
 DATASETS = (
     Dataset("coco", "MS-COCO 2014", 80, 82_081, FULL, FULL_RECIPES, FULL_SOLVER),

@@ -6,7 +6,8 @@
 
 models/<dataset>/<stage>/{train,train_cached,test,deploy,solver}.prototxt are this program's
 output. Change them in the modules beside it: datasets.py has sizes, rates and schedules, method.py
-the nets, vgg16.py their backbone, solvers.py the solvers. models/<dataset>/<backbone>/<stage>/ are
+the nets of our method, baselines.py those of the others (models/<dataset>/<method>/<stage>/),
+vgg16.py their backbone, solvers.py the solvers. models/<dataset>/<backbone>/<stage>/ are
 students with another backbone (backbones.py); the nets of models/<dataset>/<net>/ come from
 models/nets/. `--check` writes nothing and exits with 1 if a file differs. With --dataset it
 writes the nets for a prepared set of your own; all tools take that name as their --dataset. Names
@@ -20,11 +21,14 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import cards
+import preset_table
 from backbones import TITLES
+from baselines import BASELINES
 from datasets import DATASETS, Dataset
 from google.protobuf import text_format
 from google.protobuf.message import Message
-from method import STAGES, object_net
+from method import STAGES, Stages, object_net
 from nets import NETS
 from solvers import pretrain_solver, solver
 
@@ -32,7 +36,7 @@ from caffe.files import write_atomic
 from caffe.proto import caffe_pb2
 from caffe.prototxt import read_text
 
-Files = Iterator[tuple[Path, str, Message]]
+Files = Iterator[tuple[Path, str, Message | None]]  # header and message, or a text alone
 
 ROOT = Path(__file__).parent
 WHAT = {
@@ -42,24 +46,27 @@ WHAT = {
 }
 
 
+def nets_of(backbone: str) -> Stages:
+    """The nets for students with this backbone; the teacher and the other methods have VGG16."""
+    if backbone == "vgg16":
+        return STAGES | BASELINES
+    return {path: net for path, net in STAGES.items() if not path.startswith("wsddn")}
+
+
 def messages(dataset: Dataset) -> dict[str, tuple[Message, str]]:
-    """{path below the data set's folder: (its message, what it is)}; the teacher is VGG16's."""
+    """{path below the data set's folder: (its message, what it is)}."""
     made = {}
-    stages = ("student", "stage1", "stage2")
-    if dataset.backbone == "vgg16":
-        stages = ("wsddn", *stages)
-    for path, (build, what) in STAGES.items():
-        if path.startswith(stages):
-            made[path] = build(dataset).to_proto(), what
+    for path, (build, what) in nets_of(dataset.backbone).items():
+        made[path] = build(dataset).to_proto(), what
+        stage, _, file = path.rpartition("/")
+        if file == "train":
+            made[f"{stage}/solver"] = solver(dataset, stage, dataset.images), f"solver of {what}"
     if "pretrain" in dataset.recipes:
         what = "single-object classification, from which the others start"
         recipe = dataset.recipes["pretrain"]
         made["pretrain/train"] = object_net(dataset, recipe).to_proto(), what
         made["pretrain/test"] = object_net(dataset, None).to_proto(), what
         made["pretrain/solver"] = pretrain_solver(dataset), f"solver of {what}"
-    for stage in stages:
-        what = f"solver of {STAGES[f'{stage}/train'][1]}"
-        made[f"{stage}/solver"] = solver(dataset, stage, dataset.images), what
     for path, (message, _) in made.items():
         if isinstance(message, caffe_pb2.NetParameter):
             message.name = f"{dataset.folder}/{path}".replace("/", "_")
@@ -77,11 +84,16 @@ def header(title: str, what: str, origin: str = "models/generate.py") -> str:
 
 
 def dataset_files(dataset: Dataset) -> Files:
-    """The files of one data set: (path, header, message)."""
+    """The files of one data set."""
     for each in (dataset, *(of_backbone(dataset, backbone) for backbone in TITLES)):
-        for name, (message, what) in messages(each).items():
+        made = messages(each)
+        for name, (message, what) in made.items():
             path = ROOT / each.folder / f"{name}.prototxt"
             yield path, header(each.title, what), message
+        presets = preset_table.of_stages(made)
+        texts = preset_table.files(presets) | cards.files(each, made, presets)
+        for name, text in texts.items():
+            yield ROOT / each.folder / name, text, None
 
 
 def files() -> Files:
@@ -94,10 +106,12 @@ def files() -> Files:
             yield ROOT / net.path / f"{stem}.prototxt", head, build()
 
 
-def differs(path: Path, message: Message, head: str) -> bool:
+def differs(path: Path, message: Message | None, head: str) -> bool:
     """Whether the file is missing or says anything else than the message and its header."""
     if not path.is_file() or not path.read_text(encoding="utf-8").startswith(head):
         return True
+    if message is None:
+        return path.read_text(encoding="utf-8") != head
     return read_text(path, type(message)()) != message
 
 
@@ -160,7 +174,8 @@ def main() -> int:
         if options.check and differs(path, message, head):
             wrong.append(path)
         elif not options.check:
-            write_atomic(path, (head + text_format.MessageToString(message)).encode())
+            text = text_format.MessageToString(message) if message else ""
+            write_atomic(path, (head + text).encode())
     for path in wrong:
         print(f"{path}: differs from models/generate.py", file=sys.stderr)
     print(f"{count} files, {len(wrong)} differ" if options.check else f"{count} files written")

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable
-from typing import Any
 
 from backbones import student_branch
 from datasets import DEMO_TEST_BATCH, MEAN, Dataset, Recipe, Size
@@ -41,9 +40,7 @@ def add_data(n: caffe.NetSpec, dataset: Dataset, recipe: Recipe | None, rois: bo
         n[name] = top
 
 
-def add_cached_data(
-    n: caffe.NetSpec, dataset: Dataset, stage: str, tops: tuple[str, ...], **more: Any
-) -> None:
+def add_cached_data(n: caffe.NetSpec, dataset: Dataset, stage: str, *tops: str) -> None:
     """data, label and the teacher's blobs `tops`, read from the cache of the stage."""
     options = {
         "source": f"data/{dataset.name}/train",
@@ -53,8 +50,9 @@ def add_cached_data(
         "mean": MEAN,
         "mirror": True,
         "shuffle": True,
-        **more,
     }
+    if "rois_student" in tops:
+        options["student_side"] = dataset.size.student_side
     names = ("data", "label", *tops)
     layer = {"module": "python_layers.cached_teacher_data", "layer": "CachedTeacherData"}
     made = L.Python(ntop=len(names), param_str=json.dumps(options), **layer)
@@ -127,10 +125,7 @@ def student_train(dataset: Dataset) -> caffe.NetSpec:
     n = caffe.NetSpec()
     recipe = dataset.recipes["student"]
     add_data(n, dataset, recipe, rois=False)
-    add_student_data(n, dataset.size)
-    student = student_branch(n, dataset, TRAINED, recipe.new_rate)
-    z = student.recognise(n.data_student, "fc8_labels", dataset.classes)
-    n.loss = L.SigmoidCrossEntropyLoss(z, n.label)
+    add_labelled_student(n, dataset, recipe)
     return n
 
 
@@ -176,8 +171,7 @@ def stage1_train(dataset: Dataset) -> caffe.NetSpec:
 def stage1_train_cached(dataset: Dataset) -> caffe.NetSpec:
     """stage1_train with the teacher's cache in the teacher's place."""
     n = caffe.NetSpec()
-    tops, side = ("rois_student", "teacher_features"), dataset.size.student_side
-    add_cached_data(n, dataset, "stage1", tops, student_side=side)
+    add_cached_data(n, dataset, "stage1", "rois_student", "teacher_features")
     n.silence = L.Silence(n.label, ntop=0)
     add_feature_loss(n, dataset, stage1_student(n, dataset))
     return n
@@ -224,7 +218,7 @@ def stage2_train(dataset: Dataset) -> caffe.NetSpec:
 def stage2_train_cached(dataset: Dataset) -> caffe.NetSpec:
     """stage2_train with the teacher's cache in the teacher's place."""
     n = caffe.NetSpec()
-    add_cached_data(n, dataset, "stage2", ("teacher_p",))
+    add_cached_data(n, dataset, "stage2", "teacher_p")
     add_prediction_losses(n, dataset)
     return n
 
@@ -232,19 +226,29 @@ def stage2_train_cached(dataset: Dataset) -> caffe.NetSpec:
 def add_prediction_losses(n: caffe.NetSpec, dataset: Dataset) -> None:
     """The student on `data`; L_p against `label` and lambda * L_p' against teacher_p."""
     recipe = dataset.recipes["stage2"]
+    n.p_student = L.Sigmoid(temper(n, add_labelled_student(n, dataset, recipe)))
+    n.loss_prediction = L.PredictionL2Loss(
+        n.teacher_p, n.p_student, loss_weight=recipe.transfer_weight
+    )
+
+
+def add_labelled_student(n: caffe.NetSpec, dataset: Dataset, recipe: Recipe) -> Top:
+    """z (N,K) of the whole student on `data`, and L_p against `label`."""
     add_student_data(n, dataset.size)
     student = student_branch(n, dataset, TRAINED, recipe.new_rate)
     z = student.recognise(n.data_student, "fc8_labels", dataset.classes)
     n.loss = L.SigmoidCrossEntropyLoss(z, n.label)
+    return z
+
+
+def temper(n: caffe.NetSpec, z: Top) -> Top:
+    """z / t with the student's learned t."""
     # A Parameter layer starts at 0, so it holds what is learned of t: t = start + offset.
     learned = {"lr_mult": 10, "decay_mult": 0}
     n.temperature_offset = L.Parameter(param=learned, parameter_param={"shape": {}})
     n.inverse_temperature = L.Power(n.temperature_offset, shift=STUDENT_TEMPERATURE, power=-1)
     n.fc8_tempered = L.Scale(z, n.inverse_temperature, axis=0)
-    n.p_student = L.Sigmoid(n.fc8_tempered)
-    n.loss_prediction = L.PredictionL2Loss(
-        n.teacher_p, n.p_student, loss_weight=recipe.transfer_weight
-    )
+    return n.fc8_tempered
 
 
 # {file below models/<dataset>: (its net, what it is)}

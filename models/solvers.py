@@ -24,7 +24,7 @@ def solver(dataset: Dataset, stage: str, images: int) -> caffe_pb2.SolverParamet
         max_iter=max_iter,
         display=20,
         snapshot=steps_per_epoch,
-        snapshot_prefix=f"out/{dataset.folder}/{stage}/{stage}",
+        snapshot_prefix=f"out/{dataset.folder}/{stage}/{stage.rpartition('/')[2]}",
         random_seed=1,
         **schedule(recipe, max_iter),
         **dataset.solver,

@@ -68,8 +68,8 @@ class Branch:
         for i in (6, 7):
             top = self.learn(f"fc{i}", "InnerProduct", top, num_output=self.size.fc)
             top = self.add(f"relu{i}", "ReLU", top, in_place=True)
-            if self.mode == TRAINED:
-                ratio = self.size.dropout
+            ratio = self.size.dropout
+            if self.mode == TRAINED and ratio:
                 top = self.add(f"drop{i}", "Dropout", top, in_place=True, dropout_ratio=ratio)
         return top
 

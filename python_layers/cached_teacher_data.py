@@ -14,6 +14,7 @@ OF_THE_TEACHER = ("boxes", "score", "on_error")  # options that were settled whe
 OWN = {"cache": None, "student_side": 0}
 TOPS = {
     ("boxes", "features"): ("rois_student", "teacher_features"),
+    ("map",): ("teacher_map",),
     ("p",): ("teacher_p",),
 }
 
@@ -59,16 +60,18 @@ class CachedTeacherData(ProposalData):
     """The mini-batches of ProposalData with the frozen teacher's blobs, read and not computed.
 
     tops: data (N, 3, S, S), label (N, K), as ProposalData makes them from the same options; then
-      of a cache of stage 1
+      of a cache with boxes
         rois_student      (R', 6): image index, x1, y1, x2, y2 (pixels of the student's image,
-                          inclusive), s' in 0..1; the kept boxes, image after image, best first
-        teacher_features  (R', D): F^T, each row times its s'
-      of a cache of stage 2
-        teacher_p         (N, K): p'^T in 0..1
+                          inclusive), s'; image after image, in the order of the live net
+        teacher_features  (R', D): what the teacher makes of each of them
+      of one with predictions
+        teacher_p         (N, K): in 0..1
+      of one with maps
+        teacher_map       (N, ...): of each image
     param_str, a JSON object: ProposalData's keys but for boxes, score and on_error, which the cache
     has settled, and
       cache         the file that tools/cache_teacher.py has made       (required)
-      student_side  side of the student's image            (required for a cache of stage 1)
+      student_side  side of the student's image             (required for a cache with boxes)
     Raises DataError, a ValueError, at once: the cache is missing, cut, incomplete, without one of
     the scales, or of other images or proposals than `source` has. Weights and net are not known
     here; tools/train.py checks them.

@@ -4,10 +4,13 @@ N images in V variants, (side, mirrored) as the data layer delivers them. Of T p
 variant the first `rows` are filled:
 
     rows      (V,N) int32: 1..T, or 0 while the teacher has not been asked
-    boxes     (V,N,T,5) float32: a kept box x1, y1, x2, y2 (inclusive, pixels of the teacher's
-              image) and its weight s'                                                     stage 1
-    features  (V,N,T,D) float32 or float16: F^T of that box, all taps, times s'            stage 1
-    p         (V,N,T,K) float32: softened prediction p'^T, T = 1                           stage 2
+    boxes     (V,N,T,5) float32: a box x1, y1, x2, y2 (inclusive, pixels of the teacher's image)
+              and its weight s' or score
+    features  (V,N,T,D) float32 or float16: of that box, F^T (all taps, times s') or fc7
+    p         (V,N,T,K) float32: tempered or softened prediction, T = 1
+    map       (V,N,T,...) float32 or float16: conv5_3 or its attention map, T = 1
+
+What a stage needs of these is in ASKED of tools/teacher.py: boxes and features, p, or map.
 
 meta: `variants`, a list of V [side, mirrored]; `fingerprint`, the SHA-256 of each of PARTS, the
 precision by its name; `command`, which makes the file. Source: tools/cache_teacher.py; readers map

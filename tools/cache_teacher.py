@@ -4,11 +4,11 @@
     python tools/cache_teacher.py stage2 --dataset coco --gpu 0
     tools/distill.sh stage1 stage2 --dataset demo --cache        # this, then the training
 
-Writes out/<dataset>/seed<k>/teacher_cache/<stage>.arr, both stages' in one pass: the answers about
-each image in each variant in which the data layer may deliver it (its scales, mirrored or not).
-Says first how many bytes these are. The same command goes on after an interruption and leaves
-alone what is complete. Takes the options of tools/train.py, so that one command line serves both;
-those of the solver and of the student change nothing here.
+Writes out/<dataset>/seed<k>/teacher_cache/[<method>/]<stage>.arr, both stages' in one pass: the
+answers about each image in each variant in which the data layer may deliver it (its scales,
+mirrored or not). Says first how many bytes these are. The same command goes on after an
+interruption and leaves alone what is complete. Takes the options of tools/train.py, so that one
+command line serves both; those of the solver change nothing here.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from pathlib import Path
 
 import numpy as np
 import run_files
+import stage_net
 import teacher
 import train
 from errors import UserError, exit_code
@@ -36,6 +37,7 @@ from caffe.proto import caffe_pb2
 from python_layers import roi_selection, teacher_cache
 from python_layers.proposal_data import Batches
 
+HALVED = ("features", "map")  # arrays that --half stores as float16
 PREFETCHED = 2  # mini-batches that threads prepare while the teacher looks at another
 Chunk = tuple[int, bool, np.ndarray]  # side, mirrored, numbers of images
 
@@ -57,10 +59,10 @@ class Job:
 
 
 def read_job(stage: str, weights: Path, options: argparse.Namespace) -> Job:
-    """The job of a stage, from its train.prototxt and the options that concern the data."""
+    """The job of a stage, from its train.prototxt and the options that concern the teacher."""
     path = Path(options.models) / options.dataset / stage / "train.prototxt"
     net = run_files.read_prototxt(path, caffe_pb2.NetParameter())
-    train.edit_data_layer(net, 0, options)
+    stage_net.edit(net, stage, options)
     part = teacher.part_of(net, stage)
     # An image that another one stood in for would get that one's answers.
     data = {**teacher.data_options(part[0]), "on_error": "fail"}
@@ -109,14 +111,23 @@ def start_net(
 
 def arrays_of(job: Job, net: caffe.Net, names: dict[str, str], half: bool) -> dict:
     """{name: (dtype, (places, ...))} of the job's cache."""
-    if job.stage == "stage2":
-        return {"p": ("<f4", (1, net.blobs[names["teacher_p"]].data.shape[1]))}
-    (selection,) = (la for la in job.part if la.python_param.layer == "RoISelection")
-    _, top, _ = roi_selection.read_options(selection.python_param.param_str)
-    places = min(top, job.batches.boxes)
-    count = net.blobs[names["teacher_features"]].data.shape[1]
-    features = "<f2" if half else "<f4"
-    return {"boxes": ("<f4", (places, 5)), "features": (features, (places, count))}
+    asked = teacher.ASKED[job.stage]
+    places = places_of(job) if "boxes" in asked else 1
+    arrays = {}
+    for name, blob in asked.items():
+        shape = net.blobs[names[blob]].data.shape[1:]
+        dtype = "<f2" if half and name in HALVED else "<f4"
+        arrays[name] = (dtype, (places, *((5,) if name == "boxes" else shape)))
+    return arrays
+
+
+def places_of(job: Job) -> int:
+    """How many boxes of an image the cache may have to hold: all, or those that are selected."""
+    for layer in job.part:
+        if layer.python_param.layer == "RoISelection":
+            _, top, _ = roi_selection.read_options(layer.python_param.param_str)
+            return min(top, job.batches.boxes)
+    return job.batches.boxes
 
 
 def reserve(jobs: Sequence[Job], arrays: dict[str, dict]) -> None:
@@ -176,13 +187,13 @@ def prefetched(batches: Batches, work: Iterable[Chunk]) -> Iterator[tuple[Chunk,
 
 def answers(net: caffe.Net, stage: str, names: dict[str, str], images: int) -> list[dict]:
     """What the net has just said about each image, as the stage's cache holds it."""
-    if stage == "stage2":
-        return [{"p": row[None]} for row in net.blobs[names["teacher_p"]].data]
-    rois = net.blobs[names["rois_teacher"]].data
-    ends = np.searchsorted(rois[:, 0], np.arange(1, images))  # image after image
-    parts = (rois[:, 1:], net.blobs[names["teacher_features"]].data)
-    split = (np.split(part, ends) for part in parts)
-    return [{"boxes": b, "features": f} for b, f in zip(*split, strict=True)]
+    said = {name: net.blobs[names[blob]].data for name, blob in teacher.ASKED[stage].items()}
+    if "boxes" not in said:
+        return [{name: rows[[n]] for name, rows in said.items()} for n in range(images)]
+    ends = np.searchsorted(said["boxes"][:, 0], np.arange(1, images))  # image after image
+    said["boxes"] = said["boxes"][:, 1:]
+    split = (np.split(rows, ends) for rows in said.values())
+    return [dict(zip(said, parts, strict=True)) for parts in zip(*split, strict=True)]
 
 
 def fill(net: caffe.Net, names: dict[str, dict[str, str]], jobs: Sequence[Job]) -> None:
@@ -210,7 +221,10 @@ def build(options: argparse.Namespace) -> None:
     """Make or complete the caches that the options ask for."""
     train.prepare(options)
     weights = teacher.weights_file(options)
-    stages = sorted(set(options.stages or teacher.ASKED))
+    options.stages = options.stages or ["stage1", "stage2"]
+    stages = [stage for stage in train.stages_of(options) if stage in teacher.ASKED]
+    if not stages:
+        raise UserError(f"--method {options.method} has no {options.stages[0]}: nothing to cache")
     jobs = [read_job(stage, weights, options) for stage in stages]
     folder = jobs[0].path.parent
     folder.mkdir(parents=True, exist_ok=True)
@@ -233,10 +247,10 @@ def build(options: argparse.Namespace) -> None:
 
 def parser() -> argparse.ArgumentParser:
     """The command line, documented by --help."""
-    make = train.parser(__doc__, tuple(teacher.ASKED), "*")
+    make = train.parser(__doc__, ("stage1", "stage2"), "*")
     cache = make.add_argument_group("the cache")
     cache.add_argument(
-        "--half", action="store_true", help="store a new cache's features as float16"
+        "--half", action="store_true", help="store a new cache's features and maps as float16"
     )
     cache.add_argument(
         "--rebuild", action="store_true", help="replace a cache that is there, whatever it holds"

@@ -1,4 +1,4 @@
-"""The frozen teacher of stages 1 and 2: its layers in their nets, its weights, its cache."""
+"""The frozen teacher of stages 1 and 2: its layers in their nets, its weights, its caches."""
 
 from __future__ import annotations
 
@@ -21,8 +21,17 @@ from python_layers.teacher_cache import file_sha256
 Layers = list[caffe_pb2.LayerParameter]
 
 PREFIX = "teacher_"
-# What a stage asks of the teacher: the blobs that its cache holds.
-ASKED = {"stage1": ("rois_teacher", "teacher_features"), "stage2": ("teacher_p",)}
+# What a stage asks of the teacher: {array of its cache: blob of its net}.
+ASKED = {
+    "stage1": {"boxes": "rois_teacher", "features": "teacher_features"},
+    "stage2": {"p": "teacher_p"},
+    "hinton/stage2": {"p": "teacher_p_softened"},
+    "fitnets/stage1": {"map": "teacher_map"},
+    "fitnets/stage2": {"p": "teacher_p_softened"},
+    "attention/stage2": {"map": "teacher_attention"},
+    "released/stage1": {"boxes": "rois_teacher", "features": "teacher_fc7"},
+    "released/stage2": {"p": "teacher_p"},
+}
 
 
 def part_of(net: caffe_pb2.NetParameter, stage: str) -> Layers:
@@ -30,16 +39,17 @@ def part_of(net: caffe_pb2.NetParameter, stage: str) -> Layers:
 
     UserError if the net does not make these blobs from a ProposalData layer.
     """
-    wanted, part = set(ASKED[stage]), []
+    asked = ASKED[stage].values()
+    wanted, part = set(asked), []
     for layer in reversed(net.layer):
         if wanted.intersection(layer.top):
             part.append(layer)
             wanted.update(layer.bottom)
     part.reverse()
     made = {top for layer in part for top in layer.top}
-    if not made.issuperset(ASKED[stage]) or part[0].python_param.layer != "ProposalData":
+    if not made.issuperset(asked) or part[0].python_param.layer != "ProposalData":
         raise UserError(
-            f'net "{net.name}": expected the blobs {", ".join(ASKED[stage])} made from a '
+            f'net "{net.name}": expected the blobs {", ".join(asked)} made from a '
             "ProposalData layer; give the --models that the stage trains with"
         )
     return part
@@ -97,7 +107,7 @@ def joined(parts: Mapping[str, Layers]) -> tuple[caffe_pb2.NetParameter, dict[st
             mine.bottom[:] = [renamed.get(name, name) for name in layer.bottom]
             renamed.update((name, f"{stage}_{name}") for name in layer.top)
             mine.top[:] = [renamed[name] for name in layer.top]
-        names[stage] = {name: renamed.get(name, name) for name in ASKED[stage]}
+        names[stage] = {name: renamed.get(name, name) for name in ASKED[stage].values()}
     return net, names
 
 
@@ -124,11 +134,9 @@ def load(net: caffe.Net, weights: Path, deploy: Path) -> None:
 
 
 def is_missing(net: caffe.Net) -> bool:
-    """Whether the net has a teacher that got no weights: without fillers they are 0."""
-    blobs = [
-        blob for name, found in net.params.items() if name.startswith(PREFIX) for blob in found
-    ]
-    return bool(blobs) and not any(blob.data.any() for blob in blobs)
+    """Whether a layer of the net's teacher got no weights: without fillers they are 0."""
+    layers = [blobs for name, blobs in net.params.items() if name.startswith(PREFIX)]
+    return any(not any(blob.data.any() for blob in blobs) for blobs in layers)
 
 
 def cache_file(options: argparse.Namespace, stage: str) -> Path:
@@ -139,15 +147,17 @@ def cache_file(options: argparse.Namespace, stage: str) -> Path:
 
 def build_command(options: argparse.Namespace, stages: Sequence[str]) -> str:
     """The command that makes the stages' caches for a training with these options."""
-    words = ["python", "tools/cache_teacher.py", *stages, "--dataset", options.dataset]
+    short = [stage.rpartition("/")[2] for stage in stages]
+    words = ["python", "tools/cache_teacher.py", *short, "--dataset", options.dataset]
     usual = {
+        "method": "ours",
         "seed": 1,
         "models": "models",
         "runs": f"out/{options.dataset}",
         "precision": "fp32",
     }
-    names = ("seed", "models", "runs", "source", "batch_size", "scales", "score", "teacher")
-    names += ("cache", "gpu", "precision")
+    names = ("method", "seed", "models", "runs", "source", "batch_size", "scales", "student_size")
+    names += ("score", "taps", "objectness", "teacher", "cache", "gpu", "precision")
     for name in names:
         value = getattr(options, name)
         if value not in (None, "", usual.get(name)):

@@ -2,9 +2,11 @@
 
     python tools/train.py student --dataset demo --seed 1
     python tools/train.py stage1 stage2 --dataset coco --gpu 0
+    python tools/train.py stage1 stage2 --dataset coco --gpu 0 --method fitnets
 
 A stage reads models/<dataset>/<stage>/{train,solver}.prototxt and works in
-out/<dataset>/seed<k>/<stage>/: its own copy of both files, log.jsonl, snapshots. The stages of a
+out/<dataset>/seed<k>/<stage>/, with a --method other than ours both its stages in
+<method>/<stage>/: its own copy of both files, log.jsonl, snapshots. The stages of a
 student with another --backbone are in folders of its name, in both places. Ctrl-C
 writes a snapshot; the same command continues from the last one, and passes over a stage that is
 complete. With --cache stages 1 and 2 read what tools/cache_teacher.py has written of the teacher.
@@ -15,7 +17,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
 import logging
 import signal
 import sys
@@ -27,21 +28,23 @@ import initial_weights
 import numpy as np
 import presets
 import run_files
+import stage_net
 import teacher
 import tensorboard_log
 from errors import UserError, exit_code
 from google.protobuf import text_format
 from hardware import hardware, peak_memory
 from options import add_backbone_option, backbone_folder, check_dataset, natural, one_of
-from scores import check_scores, use_score_one
+from scores import check_scores
 from tqdm import tqdm
 
 import caffe
 from caffe.proto import caffe_pb2
+from python_layers.roi_selection import OBJECTNESS
 from python_layers.teacher_cache import TeacherCache, variants_of
 
 STAGES = ("pretrain", "wsddn", "student", "stage1", "stage2")
-DATA_LAYERS = ("ProposalData", "CachedTeacherData")
+METHODS = ("ours", "hinton", "fitnets", "attention", "released")
 CONVOLUTIONS = ("conv", "res", "bn", "scale")  # what the backbones' names of these begin with
 
 
@@ -49,7 +52,7 @@ CONVOLUTIONS = ("conv", "res", "bn", "scale")  # what the backbones' names of th
 class Stage:
     """One stage of one run: what to train, where, from which weights."""
 
-    name: str
+    name: str  # as its folders are called: stage2, or <method>/stage2
     folder: Path
     weights: tuple[Path, ...]  # loaded by layer name, in this order
     teacher: Path | None  # loaded into the layers of the same name behind `teacher_`
@@ -67,13 +70,18 @@ def plan(name: str, options: argparse.Namespace) -> Stage:
     folder, weights = seed / name, (_initial_weights(options),)
     if name in ("wsddn", "student"):
         return Stage(name, folder, weights, None)
-    if name == "stage2":
-        weights += (Path(options.stage1 or run_files.last_weights(seed / "stage1")),)
+    before = name.replace("stage2", "stage1")
+    if before != name and before in teacher.ASKED:
+        weights += (Path(options.stage1 or run_files.last_weights(seed / before)),)
+    elif options.stage1 and before != name:
+        raise UserError(f"--stage1: {options.method} has no stage 1, its stage 2 starts without")
     if options.cache is not None:
         cache = teacher.cache_file(options, name)
         return Stage(name, folder, weights, teacher.weights_file(options), cache)
-    # The weights of stage 1 hold the teacher, unless they come from a training with a cache.
-    return Stage(name, folder, weights, teacher.weights_file(options) if name == "stage1" else None)
+    # The weights of stage 1 hold what it needed of the teacher, unless they come from a training
+    # with a cache; start_solver sees to the rest.
+    own = None if len(weights) == 2 else teacher.weights_file(options)
+    return Stage(name, folder, weights, own)
 
 
 def net_folder(options: argparse.Namespace, name: str) -> Path:
@@ -111,54 +119,6 @@ def read_solver(name: str, options: argparse.Namespace) -> caffe_pb2.SolverParam
     return solver
 
 
-def edit_data_layer(net: caffe_pb2.NetParameter, start: int, options: argparse.Namespace) -> int:
-    """Apply batch size, sizes, source and seed to the data layer; the batch size in the end.
-
-    `start` is the batch to continue with, so that a resumed run sees the images it would have seen.
-    """
-    if options.score == "one":
-        use_score_one(net)
-    for layer in net.layer:
-        if layer.type == "ImageData":
-            images = layer.image_data_param
-            if options.source:
-                images.source = options.source
-                images.root_folder = f"{Path(options.source).parent}/"
-            images.batch_size = options.batch_size or images.batch_size
-            return images.batch_size
-        if layer.type == "Python" and layer.python_param.layer in DATA_LAYERS:
-            param = json.loads(layer.python_param.param_str)
-            param.update(seed=options.seed, start=start)
-            if options.source:
-                param["source"] = options.source
-            if options.batch_size:
-                param["batch_size"] = options.batch_size
-            if options.scales:
-                param["scales"] = options.scales
-            layer.python_param.param_str = json.dumps(param)
-            return param["batch_size"]
-    raise UserError(f'net "{net.name}" has no data layer (ImageData or ProposalData)')
-
-
-def edit_student_size(net: caffe_pb2.NetParameter, size: int | None) -> None:
-    """Set the size that the student's input is resized to."""
-    for layer in net.layer:
-        if size and layer.type == "Interp" and "data_student" in layer.top:
-            layer.interp_param.height = layer.interp_param.width = size
-
-
-def edit_cache(net: caffe_pb2.NetParameter, cache: Path) -> None:
-    """Name the teacher's cache, and the student's size, to the layer that reads the cache."""
-    sizes = [la.interp_param.height for la in net.layer if "data_student" in la.top]
-    for layer in net.layer:
-        if layer.python_param.layer == "CachedTeacherData":
-            param = json.loads(layer.python_param.param_str)
-            param["cache"] = str(cache)
-            if "student_side" in param:
-                param["student_side"] = sizes[0]
-            layer.python_param.param_str = json.dumps(param)
-
-
 def check_cache(stage: Stage, options: argparse.Namespace) -> None:
     """DataError unless the cache is there, of this teacher and net, with all that is to be read.
 
@@ -166,7 +126,7 @@ def check_cache(stage: Stage, options: argparse.Namespace) -> None:
     """
     path = net_folder(options, stage.name) / "train.prototxt"
     net = run_files.read_prototxt(path, caffe_pb2.NetParameter())
-    edit_data_layer(net, 0, options)
+    stage_net.edit(net, stage.name, options)
     part = teacher.part_of(net, stage.name)
     cache = TeacherCache(stage.cache, teacher.build_command(options, [stage.name]))
     cache.check(**teacher.fingerprint(part, stage.teacher, options.precision))
@@ -179,13 +139,12 @@ def write_run(stage: Stage, options: argparse.Namespace, start: int) -> tuple[Pa
     name = "train_cached" if stage.cache else "train"
     source = net_folder(options, stage.name) / f"{name}.prototxt"
     net = run_files.read_prototxt(source, caffe_pb2.NetParameter())
-    batch_size = edit_data_layer(net, start * max(1, solver.iter_size), options)
-    edit_student_size(net, options.student_size)
+    batch_size = stage_net.edit(net, stage.name, options, start * max(1, solver.iter_size))
     check_scores(net)
     if stage.cache:
-        edit_cache(net, stage.cache)
+        stage_net.edit_cache(net, stage.cache)
     solver.net = str(stage.folder / "train.prototxt")
-    solver.snapshot_prefix = str(stage.folder / stage.name)
+    solver.snapshot_prefix = str(stage.folder / stage.folder.name)
     solver.solver_mode = solver.CPU if options.gpu is None else solver.GPU
     solver.device_id = options.gpu or 0
     run_files.write_text(Path(solver.net), text_format.MessageToString(net))
@@ -347,6 +306,8 @@ def _identity(stage: Stage, options: argparse.Namespace) -> dict:
         "score",
         "base_lr",
     )
+    if stage.name == "stage1":
+        names += ("taps", "objectness")
     given = {name: getattr(options, name) for name in names}
     # A snapshot of the one holds the teacher, which the other has no layers for.
     precision = None if options.precision == "fp32" else options.precision
@@ -366,6 +327,9 @@ def parser(
     )
     make.add_argument("--dataset", default="demo", help="folder of its nets below models/ (demo)")
     add_backbone_option(make)
+    make.add_argument(
+        "--method", default="ours", choices=METHODS, help="of stage1 and stage2 (ours)"
+    )
     make.add_argument("--seed", type=int, default=1, help="of weights, order, dropout (1)")
     make.add_argument("--gpu", type=int, metavar="ID", help="train on this GPU (default: the CPU)")
     make.add_argument(
@@ -405,6 +369,17 @@ def parser(
         help="let each proposal count alike, for proposals without scores",
     )
     sizes.add_argument("--student-size", type=natural, metavar="S", help="the student's input size")
+    sizes.add_argument(
+        "--taps",
+        nargs="+",
+        choices=stage_net.STRIDES,
+        help="maps that ours' stage1 compares (conv5_3)",
+    )
+    sizes.add_argument(
+        "--objectness",
+        choices=OBJECTNESS,
+        help="of a box in ours' stage1: over the classes' scores (max)",
+    )
     solver = make.add_argument_group("solver (default: as in solver.prototxt)")
     solver.add_argument("--base-lr", type=float, metavar="RATE")
     solver.add_argument("--iterations", type=natural, metavar="N", dest="max_iter")
@@ -443,10 +418,33 @@ def prepare(options: argparse.Namespace) -> None:
         caffe.set_mode_gpu()
 
 
+def stages_of(options: argparse.Namespace) -> list[str]:
+    """The names of the method's stages, in its order, also of one that it does not have.
+
+    UserError for options that none of them would heed.
+    """
+    folder = "" if options.method == "ours" else f"{options.method}/"
+    found = [
+        folder + name if name in teacher.ASKED else name
+        for name in sorted(set(options.stages), key=STAGES.index)
+    ]
+    if folder and options.backbone != "vgg16" and any(name.startswith(folder) for name in found):
+        raise UserError(f"--backbone: the student of --method {options.method} has vgg16")
+    for option in ("taps", "objectness"):
+        if getattr(options, option) and "stage1" not in found:
+            raise UserError(f"--{option} changes stage1 of --method ours, which is not asked for")
+    if options.stage1 and not any(name.endswith("stage2") for name in found):
+        raise UserError("--stage1 is what stage2 starts from, which is not asked for")
+    return found
+
+
 def run(options: argparse.Namespace) -> None:
     """Train the stages in the method's order."""
     prepare(options)
-    for name in sorted(set(options.stages), key=STAGES.index):
+    for name in stages_of(options):
+        if name not in (*STAGES, *teacher.ASKED):
+            print(f"{name}: no such stage, {options.method} goes on without")
+            continue
         sized = presets.with_sizes(options, net_folder(options, name))
         train(plan(name, sized), sized)
 

@@ -13,7 +13,7 @@ from models import generate
 def test_files_and_program_agree():
     written = list(generate.files())
     tops = {generate.ROOT / path.relative_to(generate.ROOT).parts[0] for path, _, _ in written}
-    there = {path for top in tops for path in top.rglob("*.prototxt")}
+    there = {path for top in tops for path in top.rglob("*") if path.is_file()}
     assert there == {path for path, _, _ in written}
     for path, head, message in written:
         assert not generate.differs(path, message, head), path
@@ -27,11 +27,19 @@ def test_check_names_the_files_that_differ(tmp_path, monkeypatch, capsys):
     assert capsys.readouterr().out == f"{count} files, {count} differ\n"
     monkeypatch.setattr("sys.argv", ["generate.py"])
     assert generate.main() == 0
-    changed = tmp_path / "coco" / "stage1" / "train.prototxt"
-    changed.write_text(changed.read_text().replace("kernel_size: 3", "kernel_size: 5", 1))
+    changes = {
+        "coco/stage1/train.prototxt": ("kernel_size: 3", "kernel_size: 5"),
+        "nuswide/presets.json": ('"batch_size": 2', '"batch_size": 4'),
+        "voc2007/stage2/readme.md": ("12 epochs", "13 epochs"),
+    }
+    for name, (old, new) in changes.items():
+        path = tmp_path / name
+        assert old in path.read_text()
+        path.write_text(path.read_text().replace(old, new, 1))
     monkeypatch.setattr("sys.argv", ["generate.py", "--check"])
     assert generate.main() == 1
-    assert capsys.readouterr().err == f"{changed}: differs from models/generate.py\n"
+    named = {line.partition(": differs from")[0] for line in capsys.readouterr().err.splitlines()}
+    assert named == {str(tmp_path / name) for name in changes}
 
 
 def run(monkeypatch, *words):
@@ -44,7 +52,7 @@ def test_nets_for_a_set_of_ones_own(tmp_path, monkeypatch, capsys, like, side, b
     monkeypatch.setattr(generate, "ROOT", tmp_path)
     words = ("--dataset", "birds", "--classes", "9", "--images", "170", "--like", like)
     assert run(monkeypatch, *words) == 0
-    count = len([*tmp_path.rglob("*.prototxt")])
+    count = sum(path.is_file() for path in tmp_path.rglob("*"))
     assert capsys.readouterr().out == f"{count} files written\n"
     assert {path.name for path in tmp_path.iterdir()} == {"birds"}
     assert not (tmp_path / "birds/pretrain").exists()

@@ -24,6 +24,7 @@ FILES = [
 ]
 NETS = [(name, path) for name, path in FILES if not path.endswith("solver")]
 TRAINED = [path for name, path in NETS if name == "demo" and "/train" in path]
+STAGES = ("stage1", "stage2")
 BATCH = 3
 
 
@@ -49,9 +50,7 @@ def with_inputs(net, dataset, batch=BATCH):
             shapes = [image, (batch, dataset.classes), *rows]
         elif layer.python_param.layer == "CachedTeacherData":
             image, labels = (batch, 3, size.side, size.side), (batch, dataset.classes)
-            kept, count = batch * size.kept, size.widths[-1] * size.grid**2
-            cached = [(kept, 6), (kept, count)] if "rois_student" in layer.top else [labels]
-            shapes = [image, labels, *cached]
+            shapes = [image, labels, *cached_shapes(layer.top[2:], dataset, batch)]
         else:
             continue
         layer.type = "Input"
@@ -60,6 +59,21 @@ def with_inputs(net, dataset, batch=BATCH):
         for shape in shapes[: len(layer.top)]:
             layer.input_param.shape.add(dim=shape)
     return out
+
+
+def cached_shapes(tops, dataset, batch):
+    """Of the teacher's blobs, with as many boxes in each image as there may be."""
+    size = dataset.size
+    side = -(-size.student_side // 16)
+    each = size.boxes if "teacher_fc7" in tops else size.kept
+    shapes = {
+        "rois_student": (batch * each, 6),
+        "teacher_features": (batch * each, size.widths[-1] * size.grid**2),
+        "teacher_fc7": (batch * each, size.fc),
+        "teacher_map": (batch, size.widths[-1], side, side),
+        "teacher_attention": (batch, 1, 1, side**2),
+    }
+    return [shapes.get(name, (batch, dataset.classes)) for name in tops]
 
 
 def fill_data(net, dataset, rng, real):
@@ -75,7 +89,7 @@ def fill_data(net, dataset, rng, real):
             data[...] = rng.random(data.shape)
         elif name == "rois_student":
             corners = np.sort(rng.integers(0, size.student_side, (len(data), 2, 2)), axis=1)
-            data[:, 0], data[:, 5] = np.repeat(np.arange(len(real)), size.kept), 1
+            data[:, 0], data[:, 5] = np.repeat(np.arange(len(real)), len(data) // len(real)), 1
             data[:, 1:5] = corners.reshape(-1, 4)
     if "rois" not in net.inputs:
         return
@@ -143,7 +157,7 @@ def test_every_net_builds(name, path, monkeypatch):
     message = with_inputs(read(name, path), dataset)
     net = caffe.Net(message, phase_of(path))
     blobs, width = net.blobs, size.widths[-1]
-    prefix = "teacher_" if path.startswith("stage") else ""
+    prefix = "teacher_" if "stage" in path else ""
     if f"{prefix}S" in blobs:
         images = blobs["data"].shape[0]
         rows, side = images * size.boxes, size.side // 16
@@ -153,7 +167,12 @@ def test_every_net_builds(name, path, monkeypatch):
     if "data_student" in blobs:
         side = size.student_side // 16
         assert blobs["conv5_3"].shape == (BATCH, width, side, side)
-    for blob in ("p", "teacher_p", "p_student", "fc8_labels", "fc8_objects"):
+    compared = {"map": "psi_conv5_3", "attention": "attention"}
+    compared |= {"fc7": "fc7"} if path.startswith("released/stage1") else {}
+    for hers, mine in compared.items():
+        if f"teacher_{hers}" in blobs:
+            assert blobs[mine].shape == blobs[f"teacher_{hers}"].shape
+    for blob in ("p", "teacher_p", "teacher_p_softened", "p_student", "fc8_labels", "fc8_objects"):
         if blob in blobs:
             assert blobs[blob].shape == (blobs["data"].shape[0], classes), blob
     if "fc6" in net.params:
@@ -186,7 +205,7 @@ def test_a_training_step_moves_what_it_may(path, tmp_path):
     message = with_inputs(read("demo", path), DEMO)
     net_file, solver_file = tmp_path / "net.prototxt", tmp_path / "solver.prototxt"
     net_file.write_text(text_format.MessageToString(message))
-    options = read("demo", path.partition("/")[0] + "/solver")
+    options = read("demo", path.rpartition("/")[0] + "/solver")
     options.ClearField("test_net")
     options.ClearField("test_iter")
     options.ClearField("test_interval")
@@ -206,26 +225,31 @@ def test_a_training_step_moves_what_it_may(path, tmp_path):
         if not np.array_equal(blob.data, before[name][i])
     }
     may = {(n, i) for n in before for i in range(len(before[n])) if not n.startswith("teacher_")}
-    if path.startswith("stage1"):
-        assert {name for name, _ in may} == {n for n in before if re.fullmatch(r"conv\d_\d", n)}
+    extra = {"fitnets/stage1": "|psi_conv5_3", "released/stage1": "|fc6|fc7"}
+    stage = path.rpartition("/")[0]
+    if stage.endswith("stage1"):
+        learning = rf"conv\d_\d{extra.get(stage, '')}"
+        assert {name for name, _ in may} == {n for n in before if re.fullmatch(learning, n)}
     assert moved == may
-    counts = {"stage1": 26, "stage2": 33, "wsddn": 34}
-    assert len(may) == counts.get(path.partition("/")[0], 32)
+    counts = {"stage1": 26, "fitnets/stage1": 28, "released/stage1": 30, "wsddn": 34}
+    counts |= {"stage2": 33, "released/stage2": 33}
+    assert len(may) == counts.get(stage, 32)
 
 
-@pytest.mark.parametrize("stage", ["stage1", "stage2"])
+@pytest.mark.parametrize("stage", teacher.ASKED)
 @pytest.mark.parametrize("name", DATASETS)
 def test_train_cached_is_train_without_the_teacher(name, stage):
     live, cached = (read(name, f"{stage}/{file}") for file in ("train", "train_cached"))
     asked = {la.name for la in teacher.part_of(live, stage)} - {"data_student"}
-    student = [layer for layer in live.layer if layer.name not in asked]
-    assert list(cached.layer)[1:] == student
+    student = [la for la in live.layer if la.name not in asked and la.type != "Silence"]
+    assert [la for la in list(cached.layer)[1:] if la.type != "Silence"] == student
     made = {top for layer in cached.layer for top in layer.top}
     assert made.issuperset(bottom for layer in cached.layer for bottom in layer.bottom)
     mine, other = (json.loads(net.layer[0].python_param.param_str) for net in (cached, live))
     assert mine.pop("cache") == f"out/{name}/seed1/teacher_cache/{stage}.arr"
     side = mine.pop("student_side", None)
-    assert side == (DATASETS[name].size.student_side if stage == "stage1" else None)
+    with_boxes = stage in ("stage1", "released/stage1")
+    assert side == (DATASETS[name].size.student_side if with_boxes else None)
     assert mine == {key: other[key] for key in other if key not in ("boxes", "score")}
 
 
@@ -322,19 +346,21 @@ def test_stage1_can_compare_several_maps(monkeypatch):
     assert pooling.roi_pooling_param.spatial_scale == 0.25
 
 
-def test_both_students_learn_equally_long():
+def test_all_students_learn_equally_long():
     for dataset in generate.DATASETS:
         recipes = dataset.recipes
-        assert recipes["student"].epochs == recipes["stage1"].epochs + recipes["stage2"].epochs
+        for folder in ("", "hinton/", "fitnets/", "attention/", "released/"):
+            stages = [recipes[folder + stage] for stage in STAGES if folder + stage in recipes]
+            assert sum(recipe.epochs for recipe in stages) == recipes["student"].epochs
 
 
 @pytest.mark.parametrize("name", DATASETS)
 def test_solvers(name):
     dataset = DATASETS[name]
-    for stage in ("wsddn", "student", "stage1", "stage2"):
+    for stage in ("wsddn", "student", *teacher.ASKED):
         solver, recipe = read(name, f"{stage}/solver"), dataset.recipes[stage]
         assert (generate.ROOT.parent / solver.net).is_file()
-        assert solver.snapshot_prefix == f"out/{name}/{stage}/{stage}"
+        assert solver.snapshot_prefix == f"out/{name}/{stage}/{stage.split('/')[-1]}"
         data = json.loads(read(name, f"{stage}/train").layer[0].python_param.param_str)
         assert data["source"] == f"data/{name}/train"
         seen = solver.max_iter * data["batch_size"]

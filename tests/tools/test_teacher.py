@@ -176,8 +176,12 @@ def test_a_teacher_without_weights_is_seen(tmp_path):
     path.write_text(text_format.MessageToString(message))
     net = caffe.Net(str(path), caffe.TRAIN)
     assert teacher.is_missing(net)
-    net.params["teacher_fc7"][1].data[3] = 1e-9
+    teachers = {name: blobs for name, blobs in net.params.items() if name.startswith("teacher_")}
+    for blobs in teachers.values():
+        blobs[1].data[3] = 1e-9
     assert not teacher.is_missing(net)
+    teachers["teacher_fc7"][1].data[3] = 0  # of which a stage 1 of FitNets has nothing
+    assert teacher.is_missing(net)
     path.write_text('layer { name: "x" type: "Input" top: "x" input_param { shape { dim: 2 } } }')
     assert not teacher.is_missing(caffe.Net(str(path), caffe.TRAIN))
 

@@ -34,6 +34,7 @@ def write_stages(folder, backbones=()):
     """
     recipe = datasets.Recipe(batch=BATCH, epochs=3, base_lr=1e-4, drops=(), new_rate=1)
     recipes = dict.fromkeys(("pretrain", "wsddn", "student", "stage1", "stage2"), recipe)
+    recipes = dict.fromkeys(datasets.with_baselines(recipes), recipe)
     solver = datasets.DEMO_SOLVER
     small = datasets.Dataset("demo", "small", len(CLASSES), IMAGES, SIZE, recipes, solver)
     for each in (small, *(generate.of_backbone(small, backbone) for backbone in backbones)):
