@@ -65,7 +65,7 @@ def test_a_stage_that_fits_nowhere(folder):
     )
 
 
-def test_training_with_a_preset_sees_the_same_images_in_each_step(tmp_path, capsys):
+def test_training_with_a_preset_has_the_whole_batch_in_each_step(tmp_path, capsys):
     words = tiny_stages.write_stages(tmp_path)
     (tmp_path / "models/demo/presets.json").write_text(json.dumps({"student": ROWS}))
     words += ["--iterations", "2", "--display", "1"]
@@ -78,5 +78,6 @@ def test_training_with_a_preset_sees_the_same_images_in_each_step(tmp_path, caps
         solver = (tmp_path / f"runs{memory}/seed1/student/solver.prototxt").read_text()
         runs[memory] = "iter_size: 3" in solver
     assert runs == {"8": True, "16": False}
+    capsys.readouterr()
     assert train.main(["student", *words, "--memory", "9"]) == 1
     assert capsys.readouterr().err.startswith("train.py: --memory 9: expected a preset of ")
