@@ -37,6 +37,8 @@ def test_inputs_of_each_data_layer():
     assert inputs_of(with_inputs(read("pretrain"), 5)) == objects
     kept = {"rois_teacher": (3 * 8, 6), "rois_student": (3 * 8, 6)}
     assert inputs_of(with_inputs(read("stage1"), 3)) == wsddn | kept
+    every = inputs_of(with_inputs(read("released/stage1"), 3))
+    assert every["rois_teacher"] == every["rois_student"] == (3 * 64, 6)
 
 
 def test_all_else_stays_and_the_net_builds():
