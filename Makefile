@@ -15,7 +15,7 @@ PROPOSALS := --boxes 64 --method selective-search-fast
 READY := $(VENV)/ready
 START := $(shell date +%s)
 
-.PHONY: setup demo test test-gpu lint bench docs models proto docker-check clean
+.PHONY: setup demo test test-gpu test-second-device lint bench docs models proto docker-check clean
 
 setup: $(READY)
 
@@ -53,6 +53,10 @@ test: $(READY)
 test-gpu: $(READY)
 	$(PY) -m pytest -n 2 -p tests.gpu_mode
 
+# The same tests with nets on a device that is not the host and is no GPU either; see the plugin.
+test-second-device: $(READY)
+	$(PY) -m pytest -n 2 -p tests.second_device
+
 lint: $(READY)
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
@@ -63,7 +67,7 @@ bench: $(READY)
 
 # Write the table of layer types again from what their tests compare.
 docs: $(READY)
-	$(PY) -m pytest -p tests.parity_table --parity-table docs/layers.md tests/layers
+	$(PY) -m pytest -p tests.parity_table --parity-table docs/layers.md tests/layers tests/export
 
 # Write models/ again from the program that defines them.
 models: $(READY)

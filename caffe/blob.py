@@ -105,6 +105,8 @@ class _Mirror:
                 self.tensor = torch.from_numpy(self.host)
         elif self.tensor is None:
             self.tensor = torch.zeros(shape, device=device)
+        elif self.tensor.device != device and self.host is not None and device.type == "cpu":
+            self.tensor = torch.from_numpy(self.view(shape))
         elif self.tensor.device != device:
             self.tensor = self.tensor.detach().to(device)
         return self.tensor
@@ -122,12 +124,15 @@ class _Mirror:
         self.tensor, self.pending = tensor, None
         if self.host is None:
             return
-        if self.host.shape != tuple(tensor.shape):
+        on_device = tensor.device.type != "cpu"
+        # What nobody holds may be another blob's memory too, from when both were on the CPU.
+        if self.host.shape != tuple(tensor.shape) or (on_device and self._is_unseen()):
             self.host, self.stale, self.touched = None, False, False
-        elif tensor.device.type != "cpu":
+        elif on_device:
             self.stale, self.touched = True, False
         elif not _shares(tensor, self.host):
             np.copyto(self.host, _as_host(tensor))
+            self.stale, self.touched = False, True
 
     def is_empty(self) -> bool:
         """Whether it holds zeros that nobody has looked at."""

@@ -53,7 +53,8 @@ def backward(layer: Layer, bottoms: Mapping[str, Blob]) -> None:
 
 def norms(params: Iterable[Blob]) -> None:
     """Log the L1 and L2 norm over all parameters."""
-    pairs = [(blob.tensor().detach(), blob.diff_tensor(current_device())) for blob in params]
+    device = current_device()
+    pairs = [(blob.tensor(device).detach(), blob.diff_tensor(device)) for blob in params]
     l1 = [sum(float(pair[i].abs().sum()) for pair in pairs) for i in (0, 1)]
     l2 = [sum(float(pair[i].square().sum()) for pair in pairs) ** 0.5 for i in (0, 1)]
     line = "    [Backward] All net params (data, diff): L1 norm = (%g, %g); L2 norm = (%g, %g)"

@@ -2,6 +2,7 @@
 
 import os
 import resource
+from typing import Any
 
 import numpy as np
 import torch
@@ -9,7 +10,7 @@ import torch
 from caffe.errors import CaffeError
 from caffe.precision import get_precision, set_precision
 
-_state = {"gpu": False, "device": 0}
+_state: dict[str, Any] = {"gpu": False, "device": torch.device("cuda", 0)}
 
 
 def set_mode_cpu() -> None:
@@ -46,12 +47,12 @@ def set_device(device_id: int) -> None:
     count = torch.cuda.device_count()
     if torch.cuda.is_available() and not 0 <= device_id < count:
         raise CaffeError(f"set_device({device_id}): expected 0 to {count - 1}")
-    _state["device"] = device_id
+    _state["device"] = torch.device("cuda", device_id)
 
 
 def current_device() -> torch.device:
     """The torch device that nets compute on now."""
-    return torch.device("cuda", _state["device"]) if _state["gpu"] else torch.device("cpu")
+    return _state["device"] if _state["gpu"] else torch.device("cpu")
 
 
 def set_random_seed(seed: int) -> None:

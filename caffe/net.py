@@ -46,11 +46,12 @@ class _Overwrite(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, computed, written):
+        ctx.device = computed.device
         return written.clone()
 
     @staticmethod
     def backward(ctx, grad):
-        return grad, None
+        return grad.to(ctx.device), None
 
 
 class Net:
@@ -399,7 +400,11 @@ class Net:
         their own turn.
         """
         before = {id(blob.owner) for i in range(inside.start) for blob in self._layers[i].blobs}
-        shared = [blob for blob in self._params_of(inside) if id(blob) in before]
+        shared = [
+            (blob, blob.used)
+            for blob in self._params_of(inside)
+            if id(blob) in before and blob.used is not None
+        ]
         border = [
             (self._edges[top], grad)
             for top, grad in zip(wanted, grads, strict=True)
@@ -408,9 +413,9 @@ class Net:
         if not shared or not border:
             return
         edges, entered = zip(*border, strict=True)
-        weights = [blob.tensor(current_device()) for blob in shared]
-        passed = torch.autograd.grad(edges, weights, entered, retain_graph=True, allow_unused=True)
-        for blob, grad in zip(shared, passed, strict=True):
+        leaves = [leaf for _, leaf in shared]
+        passed = torch.autograd.grad(edges, leaves, entered, retain_graph=True, allow_unused=True)
+        for (blob, _), grad in zip(shared, passed, strict=True):
             if grad is not None:
                 blob.add_diff(-grad)
 
@@ -440,7 +445,8 @@ class Net:
 
     def _root_diff(self, top: _Top) -> torch.Tensor:
         name = self._name_of(top)
-        diff = self._blobs[name].diff_tensor(current_device()).to(self._values[name].dtype)
+        value = self._values[name]
+        diff = self._blobs[name].diff_tensor(value.device).to(value.dtype)
         return diff * self.loss_scale if top in self._loss_weights else diff
 
     def _tops_of(self, indices: Iterable[int]) -> list[_Top]:

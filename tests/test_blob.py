@@ -144,3 +144,53 @@ def test_a_preferred_layout_lasts_while_no_view_is_held():
         blob.tensor().add_(1)
     assert (part[0, 0] == 8).all()
     assert blob.tensor()[4, 2, 1, 3] == 120
+
+
+def test_a_view_is_brought_up_to_date_from_a_gpu_when_asked_for(gpu):
+    blob = Blob((2, 3))
+    view = blob.data
+    blob.store(torch.arange(6.0, device=gpu).reshape(2, 3))
+    assert not view.any()
+    assert blob.data is view
+    np.testing.assert_array_equal(view, [[0, 1, 2], [3, 4, 5]])
+    view[1, 0] = 9
+    assert blob.tensor(gpu).tolist() == [[0, 1, 2], [9, 4, 5]]
+    blob.tensor(gpu).add_(1)  # as solvers do, who then say so
+    blob.store(blob.tensor(gpu))
+    assert blob.data.tolist() == [[1, 2, 3], [10, 5, 6]]
+
+
+def test_a_view_handed_out_before_the_gpu_computed_is_the_blob_again_on_the_cpu(gpu):
+    for store in (lambda blob: None, lambda blob: blob.store(torch.full((2, 3), 4.0))):
+        blob = Blob((2, 3))
+        view = blob.data
+        blob.store(torch.full((2, 3), 4.0, device=gpu))
+        store(blob)
+        blob.tensor()
+        assert (view == 4).all()
+        view[0, 1] = 7
+        assert blob.tensor().tolist() == [[4, 7, 4], [4, 4, 4]]
+        assert blob.tensor(gpu).tolist() == [[4, 7, 4], [4, 4, 4]]
+
+
+def test_diffs_of_both_devices_add_up(gpu):
+    blob = Blob((2, 3), learned=True)
+    blob.add_diff(torch.full((2, 3), 2.0))
+    blob.add_diff(torch.full((2, 3), 3.0, device=gpu))
+    assert blob.diff_tensor(gpu).device == gpu
+    blob.diff[0, 0] += 10
+    blob.add_diff(torch.ones(2, 3, device=gpu))
+    assert blob.diff.tolist() == [[16, 6, 6], [6, 6, 6]]
+    blob.clear_diff()
+    assert not blob.diff_tensor(gpu).any()
+
+
+def test_blobs_that_shared_memory_on_the_cpu_do_not_on_a_gpu(gpu):
+    blobs = [Blob((2, 3)), Blob((2, 3))]
+    for tensor in (torch.zeros(2, 3), torch.ones(2, 3, device=gpu)):
+        for blob in blobs:
+            blob.store(tensor)
+            assert blob.data[0, 0] == tensor[0, 0]
+    blobs[0].data[...] = 5
+    assert blobs[1].data[0, 0] == 1
+    assert blobs[0].tensor(gpu)[0, 0] == 5

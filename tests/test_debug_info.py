@@ -6,6 +6,7 @@ import re
 import numpy as np
 import pytest
 
+import caffe
 from tests.layer_checks import net_from_text
 
 NET = """
@@ -66,3 +67,10 @@ def test_it_changes_no_gradient_and_is_off_by_default(tmp_path, caplog):
     quiet.forward_backward()
     got, want = quiet.params["fc"][0].diff, loud.params["fc"][0].diff
     np.testing.assert_allclose(got, want, rtol=1e-6)
+
+
+def test_looking_at_parameters_leaves_them_where_they_are(tmp_path, caplog, gpu):
+    caffe.set_mode_gpu()
+    net, _, _ = run(tmp_path, caplog, "debug_info: true")
+    for blob in net.params["fc"]:
+        assert blob.tensor(gpu) is blob.used

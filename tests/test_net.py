@@ -8,6 +8,7 @@ import torch
 from google.protobuf import text_format
 
 import caffe
+from caffe.device import set_mode_gpu
 from caffe.proto import caffe_pb2
 from tests.layer_checks import net_from_text, relative_error
 
@@ -385,11 +386,40 @@ def test_force_backward_leaves_a_parameter_layers_gradient_alone(tmp_path):
     np.testing.assert_array_equal(net.params["w"][0].diff, np.full((2, 3), 5))
 
 
+@pytest.mark.parametrize("seen", [False, True])
+def test_a_shared_parameter_gets_each_layers_part_once_in_layerwise_passes(tmp_path, seen):
+    """Also if somebody looks at it between the passes, which can replace the engine's tensor."""
+    conv = (
+        'layer{name:"%s" type:"Convolution" bottom:"%s" top:"%s" param{name:"w"}'
+        "convolution_param{num_output:3 kernel_size:3 pad:1 bias_term:false "
+        'weight_filler{type:"xavier"}}}'
+    )
+    net = net_from_text(
+        tmp_path,
+        'layer{name:"x" type:"Input" top:"x" input_param{shape{dim:2 dim:3 dim:5 dim:4}}}'
+        + conv % ("a", "x", "a")
+        + conv % ("b", "a", "b"),
+    )
+    rng = np.random.default_rng(2)
+    x, top_diff = (rng.standard_normal((2, 3, 5, 4)) for _ in range(2))
+    net.forward(x=x)
+    net.backward(b=top_diff)
+    whole = net.params["a"][0].diff.copy()
+    net.clear_param_diffs()
+    net.forward(x=x)
+    if seen:
+        assert net.params["a"][0].data.any()
+    net.backward(start="b", end="b", b=top_diff)
+    net.backward(start="a")
+    assert relative_error(net.params["a"][0].diff, whole) <= 1e-5
+
+
 def test_set_mode_gpu_without_a_gpu_says_so():
     if torch.cuda.is_available():
         pytest.skip("this machine has a GPU")
+    caffe.set_mode_cpu()
     with pytest.raises(caffe.CaffeError, match="PyTorch sees no CUDA GPU"):
-        caffe.set_mode_gpu()
+        set_mode_gpu()
     assert caffe.check_mode_cpu()
     assert not caffe.check_mode_gpu()
 

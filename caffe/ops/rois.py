@@ -49,7 +49,8 @@ def checked_rois(
     rows = rois.detach().to(torch.float32).contiguous()
     if rows.device != device or not native.computes_on(device):
         rows = rows.cpu()
-    report = _gpu_report(rows.device) if rows.is_cuda else _new_report(rows.device)
+    own = rows.device.type == "cpu"
+    report = _new_report(rows.device) if own else _gpu_report(rows.device)
     raise_reported(report)
     checked = torch.empty_like(rows)
     limit = -1 if images is None else images

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 import caffe
+from caffe.device import current_device
 from tests.layer_checks import check_gradient, make_layer, net_from_text, replay_golden
 
 CPU = torch.device("cpu")
@@ -77,6 +78,6 @@ def test_without_gradients_it_takes_no_memory_of_its_own(tmp_path):
     net = net_from_text(tmp_path, direct)
     with torch.no_grad():
         net._forward(0, 1)
-        before = net.blobs["fc"].tensor().data_ptr()
+        before = net.blobs["fc"].tensor(current_device()).data_ptr()
         net._forward(2, 2)
-    assert net.blobs["fc"].tensor().data_ptr() == before
+    assert net.blobs["fc"].tensor(current_device()).data_ptr() == before
