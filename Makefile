@@ -1,10 +1,11 @@
-# make demo | make test | make test-gpu | make lint | make bench; each sets itself up in .venv.
+# make demo | make demo-full | make test | make test-gpu | make lint | make bench; each sets itself up in .venv.
 # make docker-check proves the container images; docker/README.md.
 
 PYTHON ?= python3
 VENV := .venv
 PY := $(VENV)/bin/python
 SEEDS ?= 1
+METHODS ?=
 GPU ?=
 DRAW ?=
 TRAIN ?=
@@ -15,7 +16,7 @@ PROPOSALS := --boxes 64 --method selective-search-fast
 READY := $(VENV)/ready
 START := $(shell date +%s)
 
-.PHONY: setup demo test test-gpu test-second-device lint bench docs models proto docker-check clean
+.PHONY: setup demo demo-full test test-gpu test-second-device lint bench docs models proto docker-check clean
 
 setup: $(READY)
 
@@ -41,10 +42,18 @@ demo: $(READY)
 	    tools/train_wsddn.sh "$$@" && \
 	    $(PY) tools/train.py student "$$@" && \
 	    tools/distill.sh stage1 stage2 "$$@" --cache || exit 1; \
+	    for method in $(METHODS); do \
+	        tools/distill.sh --method $$method stage1 stage2 "$$@" --cache || exit 1; \
+	    done; \
 	done
 	$(PY) tools/test_cls.py --dataset demo $(COMPUTE)
 	$(PY) tools/report.py --dataset demo
 	@echo "make demo took $$(( ($$(date +%s) - $(START) + 30) / 60 )) minutes"
+
+# The same with the baselines of the paper's tables, three seeds each.
+demo-full: SEEDS = 1 2 3
+demo-full: METHODS = hinton fitnets attention
+demo-full: demo
 
 test: $(READY)
 	$(PY) -m pytest -n 2
