@@ -145,6 +145,12 @@ class _Mirror:
             self.host.fill(0)
             self.stale, self.touched = False, True
 
+    def forget(self) -> None:
+        """Give the memory back unless somebody holds the view; zeros until something is written."""
+        if self.host is None or self._is_unseen():
+            self.host = self.tensor = self.pending = None
+            self.stale, self.touched = False, False
+
     def resize(self, shape: tuple[int, ...]) -> None:
         """Keep the numbers if the count stays, as Caffe does; otherwise start from zeros."""
         self._settle()
@@ -263,6 +269,10 @@ class Blob:
         if self._data.host is None:
             self._data.tensor = None
 
+    def forget_diff(self) -> None:
+        """Give the diff's memory back unless a view is held; `diff` reads as zeros."""
+        self._diff.forget()
+
     def detach(self) -> None:
         """Forget how the data was computed; the numbers stay."""
         if self._data.tensor is not None and not self.learned:
@@ -275,6 +285,11 @@ class Blob:
     def lodge(self, holder: torch.nn.Module, name: str) -> None:
         """Let the data be the holder's parameter of that name from now on."""
         self._data.lodge(holder, name)
+
+    @property
+    def lodged(self) -> bool:
+        """Whether the data is a module's parameter."""
+        return self._data.home is not None
 
     def share(self, other: "Blob") -> None:
         """Use the other blob's data and diff as one's own from now on."""

@@ -10,6 +10,17 @@ from caffe.net import Net
 from caffe.proto import caffe_pb2
 
 
+class _Parameters(torch.nn.Module):
+    """A layer's parameters, in print under the layer's type."""
+
+    def __init__(self, layer_type: str) -> None:
+        super().__init__()
+        self.layer_type = layer_type
+
+    def _get_name(self) -> str:
+        return self.layer_type
+
+
 class Module(torch.nn.Module):
     """The outputs of a net as a function of its inputs; autograd does the rest.
 
@@ -49,15 +60,17 @@ class Module(torch.nn.Module):
         for key, layer in self.net.named_layers():
             for i, blob in enumerate(layer.blobs):
                 if blob.owner is blob:  # no view in another shape
-                    self._register(f"{key}.{i}", blob, registered)
+                    self._register(f"{key}.{i}", layer.type, blob, registered)
 
-    def _register(self, name: str, blob: Blob, registered: dict[int, torch.nn.Parameter]) -> None:
+    def _register(
+        self, name: str, kind: str, blob: Blob, registered: dict[int, torch.nn.Parameter]
+    ) -> None:
         *path, leaf = name.split(".")
         holder: torch.nn.Module = self
         try:
             for part in path:
                 if part not in holder._modules:
-                    holder.add_module(part, torch.nn.Module())
+                    holder.add_module(part, _Parameters(kind))
                 holder = holder.get_submodule(part)
             parameter = registered.get(id(blob))
             if parameter is None:

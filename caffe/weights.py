@@ -263,7 +263,13 @@ def _copy(pair: _Pair) -> None:
 
 def share(layers: Sequence[Layer], others: Sequence[Layer]) -> None:
     """Let `layers` use the parameters of the layers of the same names (see `load`) from now on."""
-    for pair in match(layers, others, "share_with", "the other net"):
+    pairs = match(layers, others, "share_with", "the other net")
+    if any(blob.lodged for pair in pairs for blob in pair.mine.blobs):
+        raise CaffeError(
+            "share_with: this net's parameters are those of a caffe.Module, which would lose them; "
+            "share first and make the Module then"
+        )
+    for pair in pairs:
         for i, (blob, other) in enumerate(zip(pair.mine.blobs, pair.theirs.blobs, strict=False)):
             assert isinstance(other, Blob), "what a layer has"
             if blob.owner is blob and other.owner is not other:

@@ -1,9 +1,8 @@
 """Write a net for other programs: ONNX, TorchScript, or its weights as safetensors."""
 
 import argparse
-import importlib.util
-import logging
 import os
+from importlib.util import find_spec
 
 from caffe import safetensors_file, weights, weights_file
 from caffe.commands import net_flags
@@ -15,7 +14,6 @@ from caffe.files import write_atomic
 from caffe.net import Net
 from caffe.proto import caffe_pb2
 
-_log = logging.getLogger("caffe")
 _FORMATS = ("onnx", "safetensors", "torchscript")
 
 
@@ -23,7 +21,7 @@ def add_flags(parser: Parser) -> None:
     parser.epilog = (
         "Example: caffe export --model deploy.prototxt --weights w.caffemodel --to onnx net.onnx. "
         "ONNX needs the packages onnx and onnxruntime: pip install -e '.[export]'. Which layer "
-        "types go: docs/export.md"
+        "types go: docs/layers.md"
     )
     parser.add_argument("--model", metavar="PROTOTXT", required=True, help="the net, in phase TEST")
     net_flags.add(parser)
@@ -55,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
         safetensors_file.write(args.out, weights.of_net(net._layers, net.name))
     else:
         write_atomic(args.out, _content(args, net))
-    _log.info("Wrote %s: %.1f MB", args.out, os.path.getsize(args.out) / 1e6)
+    print(f"{args.out}: {os.path.getsize(args.out):,} bytes")
     return 0
 
 
@@ -84,14 +82,14 @@ def _content(args: argparse.Namespace, net: Net) -> bytes:
         content, runtime = torchscript.script(net, examples(net, seed=0)), "torch"
     if not args.verify:
         return content
-    if importlib.util.find_spec(runtime) is None:
-        _log.warning("Not compared with the net: the package %s is not installed", runtime)
+    if find_spec(runtime) is None:
+        print(f"not compared with the net: the Python package {runtime} is not installed")
         return content
     inputs = examples(net, seed=1)  # others than a trace may have kept
     got = (onnx_model if args.to == "onnx" else torchscript).run(content, inputs)
     found = differences(net, inputs, got)
     for name, difference in found.items():
-        _log.info("Output %s: %s differs by %.1e", name, runtime, difference)
+        print(f"{name}: {runtime} differs by {difference:.1e}")
     wrong = [f"{name} by {found[name]:.1e}" for name in found if found[name] > args.tolerance]
     if wrong:
         raise CaffeError(
