@@ -338,6 +338,8 @@ class Net:
     def _forward(self, start: int, end: int) -> float:
         """Run layers start..end (indices, both included); the weighted sum of their losses."""
         device = current_device()
+        if (start, end) == (0, len(self._layers) - 1):
+            self._release()  # or the last pass's memory would stay until this one has ended
         for index in range(start, end + 1):
             self._call("before_forward", index)
             self._run_layer(index, device)
@@ -381,11 +383,12 @@ class Net:
         roots = [
             top for top in self._tops_of(inside) if top not in read and self._has_gradient(top)
         ]
-        wanted = [top for top in sorted(read) if self._has_gradient(top)]
+        # An in-place layer's blob ends with the gradient of its first version, as in Caffe.
+        first = {self._name_of(top): top for top in sorted(read)[::-1] if self._has_gradient(top)}
+        wanted = sorted(first.values())
         grads = self._differentiate(roots, wanted, inside, keep_graph=True)
         self._take_back(inside, wanted, grads)
-        # An in-place layer's blob ends with the gradient of its first version, as in Caffe.
-        for top, grad in reversed(list(zip(wanted, grads, strict=True))):
+        for top, grad in zip(wanted, grads, strict=True):
             blob = self._blobs[self._name_of(top)]
             if grad is None:
                 grad = torch.zeros(blob.shape, device=current_device())
@@ -431,10 +434,13 @@ class Net:
         params = [(blob, leaf) for blob, leaf in used if leaf is not None and leaf.requires_grad]
         if not roots or not (wanted or params):
             return [None] * len(wanted)
+        diffs = [self._root_diff(top) for top in roots]
+        for top in wanted:
+            self._blobs[self._name_of(top)].forget_diff()
         grads = torch.autograd.grad(
             [self._edges[top] for top in roots],
             [self._edges[top] for top in wanted] + [leaf for _, leaf in params],
-            [self._root_diff(top) for top in roots],
+            diffs,
             retain_graph=keep_graph,
             allow_unused=True,
         )

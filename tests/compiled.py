@@ -20,7 +20,8 @@ def library(source: Path, flags: Sequence[str], included: Iterable[Path] = ()) -
     compiler = os.environ.get("CXX", "g++").split()
     if not shutil.which(compiler[0]):
         pytest.skip(f"needs a C++ compiler; there is no {compiler[0]}")
-    command = [*compiler, *flags, "-shared", "-fPIC"]
+    # The source comes before the libraries that it is linked with.
+    command = [*compiler, "-shared", "-fPIC", str(source), *flags]
     state = hashlib.sha256(" ".join(command).encode())
     for path in [source, *sorted(included)]:
         state.update(path.read_bytes())
@@ -28,9 +29,6 @@ def library(source: Path, flags: Sequence[str], included: Iterable[Path] = ()) -
     if not built.exists():
         _FOLDER.mkdir(parents=True, exist_ok=True)
         partial = built.with_suffix(f".{os.getpid()}")
-        # Libraries to link with are looked up in the order given, so the source comes first.
-        subprocess.run(
-            [*compiler, str(source), *command[len(compiler) :], "-o", partial], check=True
-        )
+        subprocess.run([*command, "-o", str(partial)], check=True)
         partial.rename(built)
     return built

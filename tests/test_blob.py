@@ -1,5 +1,7 @@
 """Blob: numpy views that stay valid and current, whatever the engine does behind them."""
 
+import weakref
+
 import numpy as np
 import torch
 
@@ -194,3 +196,18 @@ def test_blobs_that_shared_memory_on_the_cpu_do_not_on_a_gpu(gpu):
     blobs[0].data[...] = 5
     assert blobs[1].data[0, 0] == 1
     assert blobs[0].tensor(gpu)[0, 0] == 5
+
+
+def test_a_forgotten_diff_keeps_only_a_view_that_is_held():
+    blob, held = Blob((2, 3)), Blob((2, 3))
+    view = held.diff
+    for each in (blob, held):
+        each.store_diff(torch.full((2, 3), 4.0))
+    freed = weakref.ref(blob.diff_tensor())
+    for each in (blob, held):
+        each.forget_diff()
+    assert freed() is None
+    assert not blob.diff.any()
+    held.store_diff(torch.ones(2, 3))
+    assert held.diff is view
+    assert view.all()

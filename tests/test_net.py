@@ -1,6 +1,7 @@
 """Net: pycaffe's behaviour of blobs, params, partial passes, sharing and errors."""
 
 import re
+import weakref
 
 import numpy as np
 import pytest
@@ -412,6 +413,26 @@ def test_a_shared_parameter_gets_each_layers_part_once_in_layerwise_passes(tmp_p
     net.backward(start="b", end="b", b=top_diff)
     net.backward(start="a")
     assert relative_error(net.params["a"][0].diff, whole) <= 1e-5
+
+
+def test_a_pass_frees_what_the_last_one_kept_for_its_gradients(net):
+    alive = set()
+
+    class Kept:
+        def __init__(self, tensor):
+            self.tensor = tensor.detach()
+            weakref.finalize(self, alive.discard, id(self))
+            alive.add(id(self))
+
+    with torch.autograd.graph.saved_tensors_hooks(Kept, lambda kept: kept.tensor):
+        net.forward()
+        count = len(alive)
+        most = []
+        net.before_forward(lambda index: most.append(len(alive)))
+        net.forward()
+    assert count > 0
+    assert most[0] == 0
+    assert len(alive) == count
 
 
 def test_set_mode_gpu_without_a_gpu_says_so():

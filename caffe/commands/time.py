@@ -45,6 +45,7 @@ class _Times:
 
     def add(self) -> float:
         """Run once more, by layers and whole; what the whole pass took."""
+        self._net._release()  # whole passes do so themselves
         for i in self._layers:
             self.forward[i] += _milliseconds(partial(self._net._forward, i, i))
         for i in reversed(self._layers):

@@ -7,8 +7,12 @@ from caffe.layer import Layer
 from caffe.registry import register
 
 # Layers whose backward pass does not read their own output, which may therefore be overwritten.
-_FORGETFUL = ("ConvolutionBackward0", "AddmmBackward0")
-_COMPUTING = ("Convolution", "Deconvolution", "InnerProduct")  # into memory of their own
+_FORGETFUL = (
+    *("ConvolutionBackward0", "AddmmBackward0", "AddBackward0"),
+    *("NativeBatchNormBackward0", "CudnnBatchNormBackward0"),
+)
+# Their tops are memory of their own.
+_COMPUTING = ("Convolution", "Deconvolution", "InnerProduct", "BN", "BatchNorm", "Eltwise")
 
 
 @register("ReLU")
@@ -16,7 +20,8 @@ class ReLU(Layer):
     """y = max(0, x) + negative_slope * min(0, x).
 
     bottom: x, any shape. top: y, the same shape. In place (top = bottom) it overwrites what a
-    convolution or a fully connected layer computed, instead of taking memory of its own.
+    convolution, a fully connected, normalising or adding layer computed, instead of taking memory
+    of its own.
     Source: Caffe's ReLULayer.
     """
 
@@ -31,6 +36,6 @@ class ReLU(Layer):
     def _may_overwrite(self, x: torch.Tensor) -> bool:
         if list(self.layer_param.top) != list(self.layer_param.bottom):
             return False
-        if x.requires_grad:
-            return x.grad_fn is not None and x.grad_fn.name() in _FORGETFUL
-        return self.made_by in _COMPUTING
+        if self.made_by not in _COMPUTING:
+            return False
+        return not x.requires_grad or (x.grad_fn is not None and x.grad_fn.name() in _FORGETFUL)

@@ -81,3 +81,36 @@ def test_without_gradients_it_takes_no_memory_of_its_own(tmp_path):
         before = net.blobs["fc"].tensor(current_device()).data_ptr()
         net._forward(2, 2)
     assert net.blobs["fc"].tensor(current_device()).data_ptr() == before
+
+
+BEHIND = """
+force_backward: true
+layer { name: "in" type: "Input" top: "x" input_param { shape { dim: 2 dim: 3 dim: 5 dim: 4 } } }
+layer { name: "c" type: "Convolution" bottom: "x" top: "c" convolution_param {
+  num_output: 3 kernel_size: 3 pad: 1 weight_filler { type: "xavier" } } }
+layer { name: "h" type: "%s" bottom: "c" %s top: "h" }
+layer { name: "l" type: "ReLU" bottom: "h" top: "%s" }
+"""
+
+
+@pytest.mark.parametrize("phase", [caffe.TRAIN, caffe.TEST])
+@pytest.mark.parametrize(("kind", "more"), [("BN", ""), ("Eltwise", 'bottom: "x"')])
+def test_with_gradients_it_overwrites_what_they_do_not_need(tmp_path, phase, kind, more):
+    x, top_diff = np.random.default_rng(4).standard_normal((2, 2, 3, 5, 4))
+    diffs = []
+    for top in ("h", "y"):
+        caffe.set_random_seed(6)
+        net = net_from_text(tmp_path, BEHIND % (kind, more, top), phase)
+        net.blobs["x"].data[...] = x
+        net._forward(0, len(net.layers) - 2)
+        before = net.blobs["h"].tensor(current_device())
+        below = before.min()
+        net._forward(len(net.layers) - 1, len(net.layers) - 1)
+        after = net.blobs[top].tensor(current_device())
+        assert (after.data_ptr() == before.data_ptr()) == (top == "h")
+        assert below < after.min() == 0
+        net.backward(**{top: top_diff})
+        diffs.append([net.blobs["x"].diff, net.params["c"][0].diff])
+    for in_place, apart in zip(*diffs, strict=True):
+        assert in_place.any()
+        np.testing.assert_array_equal(in_place, apart)
