@@ -38,11 +38,11 @@ class AllRoIs(caffe.Layer):
         size, size_student = (d.shape[:1:-1] for d in (data, data_student))
         student = teacher.copy()
         student[:, 1:] = scale_boxes(teacher[:, 1:], size, size_student)
-        for blob, rows in zip(top, (teacher, student), strict=True):
+        for blob, rows in zip(top, (teacher, student)):
             blob.reshape(*rows.shape)
             blob.data[...] = rows
 
     def backward(self, top, propagate_down, bottom):
-        for blob, wanted in zip(bottom, propagate_down, strict=True):
+        for blob, wanted in zip(bottom, propagate_down):
             if wanted:
                 blob.diff[...] = 0

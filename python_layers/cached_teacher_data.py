@@ -34,7 +34,7 @@ class CachedBatches(Batches):
         """(pixels, label, then the blobs of the cache) of one batch."""
         pixels, label, *_ = super().prepare(plan, side)
         entries = self.entries(plan, side)
-        joined = [np.concatenate(a, dtype=np.float32) for a in zip(*entries, strict=True)]
+        joined = [np.concatenate(a, dtype=np.float32) for a in zip(*entries)]
         *boxes, values = joined
         return pixels, label, *(self.rois(b, entries, side) for b in boxes), values
 
@@ -100,7 +100,7 @@ class CachedTeacherData(ProposalData):
 
     def reshape(self, bottom, top):
         super().reshape(bottom, top[:2])
-        for blob, shape in zip(top[2:], self.batches.shapes(self.number), strict=True):
+        for blob, shape in zip(top[2:], self.batches.shapes(self.number)):
             blob.reshape(*shape)
 
 

@@ -27,7 +27,7 @@ def with_inputs(net, images, side=None):
             layer.Clear()
             layer.name, layer.type = name, "Input"
             layer.top.extend(tops)
-            for _, shape in zip(tops, shapes, strict=False):
+            for _, shape in zip(tops, shapes):
                 layer.input_param.shape.add(dim=shape)
     return out
 

@@ -76,7 +76,7 @@ class RoISelection(caffe.Layer):
         teacher = np.concatenate(rows)
         student = teacher.copy()
         student[:, 1:] = scale_boxes(teacher[:, 1:], size, size_student)
-        for blob, selected in zip(top, (teacher, student), strict=True):
+        for blob, selected in zip(top, (teacher, student)):
             blob.reshape(*selected.shape)
             blob.data[...] = selected
 
@@ -92,7 +92,7 @@ class RoISelection(caffe.Layer):
         return rows
 
     def backward(self, top, propagate_down, bottom):
-        for blob, wanted in zip(bottom, propagate_down, strict=True):
+        for blob, wanted in zip(bottom, propagate_down):
             if wanted:
                 blob.diff[...] = 0
 
@@ -104,7 +104,7 @@ def _first_bad(scores):
 def read_options(text):
     """(nms_iou, top, objectness) of a param_str, or a DataError that names them."""
     nms_iou, top, objectness = read_param_str("RoISelection", text, **DEFAULTS).values()
-    iou_fits = isinstance(nms_iou, int | float) and 0 <= nms_iou <= 1
+    iou_fits = isinstance(nms_iou, (int, float)) and 0 <= nms_iou <= 1
     if not iou_fits or not isinstance(top, int) or top < 1 or objectness not in [*OBJECTNESS]:
         raise DataError(
             "RoISelection: expected nms_iou in 0..1, an integer top >= 1, objectness of "

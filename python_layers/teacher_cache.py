@@ -41,8 +41,11 @@ TOOL = "python tools/cache_teacher.py"
 
 def file_sha256(path):
     """SHA-256 of a file's content, as 64 hexadecimal digits."""
+    digest = hashlib.sha256()
     with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        for part in iter(lambda: file.read(1 << 20), b""):
+            digest.update(part)
+    return digest.hexdigest()
 
 
 def fingerprint(prepared):
@@ -68,7 +71,8 @@ def shapes_of(arrays, variants, images):
     """{name: (dtype, shape)} of the file, `arrays` being {name: (dtype, (T, ...))}."""
     entries = len(variants), images
     rows = {"rows": ("<i4", entries)}
-    return rows | {name: (dtype, (*entries, *shape)) for name, (dtype, shape) in arrays.items()}
+    others = {name: (dtype, (*entries, *shape)) for name, (dtype, shape) in arrays.items()}
+    return {**rows, **others}
 
 
 class TeacherCache:
