@@ -28,7 +28,10 @@ def normalize_batch(
         alone = x.detach().reshape(-1)
         y = normalize(x.detach(), alone, torch.ones_like(alone), slope, bias, eps)
         return y, alone, torch.zeros_like(alone)
-    y = torch.batch_norm(x, slope, bias, mean, sample_var, True, 1.0, eps, True)
+    # On CPUs PyTorch adds up channels-last maps number by number in float32: over 32 maps of
+    # 200 x 200 the variance was 7e-4 off, 1e-7 so.
+    plain = x.contiguous() if x.device.type == "cpu" else x
+    y = torch.batch_norm(plain, slope, bias, mean, sample_var, True, 1.0, eps, True)
     return y, mean, sample_var * (count - 1) / count
 
 

@@ -110,3 +110,13 @@ def test_one_number_per_channel_becomes_zero():
     assert not y.any()
     assert layer.blobs[0].data.tolist() == [2, -4, 6]
     assert not layer.blobs[1].data.any()
+
+
+def test_large_channels_last_maps_keep_their_precision():
+    """Sums in float32, one number after another, were 3e-4 off."""
+    x = np.random.default_rng(3).standard_normal((7, 2, 300, 290)).astype(np.float32) * 0.3 + 0.4
+    given = torch.tensor(x).contiguous(memory_format=torch.channels_last)
+    (y,) = make_layer(TEXT % "eps:0.1", x.shape).run(given, device=CPU)
+    x = x.astype(np.float64)
+    mean, var = x.mean((0, 2, 3), keepdims=True), x.var((0, 2, 3), keepdims=True)
+    np.testing.assert_allclose(y, (x - mean) / np.sqrt(var + 0.1), rtol=2e-6, atol=2e-6)
