@@ -164,7 +164,8 @@ class Solver:
         """Train until max_iter, from the start or from a .solverstate.
 
         SIGINT ends the current iteration, writes a snapshot unless snapshot_after_train is false,
-        and returns (see `stopped`); SIGHUP writes a snapshot and goes on. Other effects: `solver.signals = SignalRequests(...)`.
+        and returns (see `stopped`); SIGHUP writes a snapshot and goes on. Other effects:
+        `solver.signals = SignalRequests(...)`.
         """
         if not self.param.HasField("max_iter"):
             raise CaffeError("solver: max_iter is missing; give it, or call step(n)")
