@@ -23,7 +23,7 @@ class Export(NamedTuple):
     """One layer in another format: the largest relative error of its tops there."""
 
     layer: str
-    format: str
+    to: str
     error: float
 
 

@@ -5,6 +5,7 @@ from collections import Counter
 from datetime import date
 from pathlib import Path
 
+import onnxruntime
 import pytest
 import torch
 
@@ -24,9 +25,12 @@ Measured {date} on {machine}, PyTorch {torch}, CPU.
 * **Gradient**: the largest relative error against a central difference in float64, and how many
   were taken.
 * **Tests**: all tests of the type's file: hand values, computations independent of PyTorch, errors.
+* **ONNX**, **TorchScript**: the largest relative error of what `caffe export` writes, run by
+  onnxruntime {runtime} and by PyTorch alone on small nets that cover the type's fields
+  (`tests/export`). –: the type cannot go, and the command says why.
 
-| Layer type | Golden cases | Gradient | Tests |
-|---|---|---|---|
+| Layer type | Golden cases | Gradient | Tests | ONNX | TorchScript |
+|---|---|---|---|---|---|
 """
 
 
@@ -71,12 +75,20 @@ def _gradient(layer: str) -> str:
     return f"{_short(max(errors))} ({len(errors)})" if errors else "–"
 
 
+def _export(layer: str, to: str) -> str:
+    exports = evidence.EXPORTS
+    errors = [export.error for export in exports if (export.layer, export.to) == (layer, to)]
+    return _short(max(errors)) if errors else "–"
+
+
 def render(passed: Counter[str]) -> str:
     """The table as Markdown; `passed` counts the tests of each type in lower case."""
     machine = f"{platform.system()} {platform.machine()}"
-    head = _HEAD.format(date=date.today(), machine=machine, torch=torch.__version__)
+    versions = {"torch": torch.__version__, "runtime": onnxruntime.__version__}
+    head = _HEAD.format(date=date.today(), machine=machine, **versions)
     rows = [
-        f"| {name} | {_golden(name)} | {_gradient(name)} | {passed[name.lower()]} |"
+        f"| {name} | {_golden(name)} | {_gradient(name)} | {passed[name.lower()]} "
+        f"| {_export(name, 'onnx')} | {_export(name, 'torchscript')} |"
         for name in caffe.layer_type_list()
     ]
     return head + "\n".join(rows) + "\n"

@@ -39,10 +39,14 @@ def test_a_row_gives_the_worst_errors(monkeypatch):
     gradients = [evidence.Gradient("Swish", 4e-10), evidence.Gradient("Swish", 5e-11)]
     monkeypatch.setattr(evidence, "GOLDEN", golden)
     monkeypatch.setattr(evidence, "GRADIENTS", gradients)
+    exports = [evidence.Export("Swish", "onnx", 5e-7), evidence.Export("Swish", "onnx", 3e-8)]
+    monkeypatch.setattr(evidence, "EXPORTS", exports)
     page = parity_table.render(Counter(swish=7))
-    want = "| Swish | mlic/a (1e-08 \\| –)<br>mlic/b (2e-07 \\| 3e-06) | 4e-10 (2) | 7 |"
+    want = (
+        "| Swish | mlic/a (1e-08 \\| –)<br>mlic/b (2e-07 \\| 3e-06) | 4e-10 (2) | 7 | 5e-07 | – |"
+    )
     assert want in page.splitlines()
-    assert "| ReLU | – | – | 0 |" in page.splitlines()
+    assert "| ReLU | – | – | 0 | – | – |" in page.splitlines()
 
 
 @pytest.mark.parametrize("text", ["Written by `make docs`", "do not edit"])

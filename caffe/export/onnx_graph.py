@@ -103,10 +103,15 @@ class Graph:
         """The numbers of x as "float32", "int64" (cut off to whole ones) or "bool" (not 0)."""
         return self.op("Cast", x, to=_TYPES[to])
 
-    def name_top(self, value: str, name: str) -> str:
-        """Call what a layer made by its blob's name; a copy of it if it has its name for good."""
+    def name_top(self, value: str, name: str, copy: bool) -> str:
+        """Call what the layer made by its blob's name; the name that it has then.
+
+        What others made keeps its own, unless `copy` asks for one more value of that name.
+        """
         mine = [node for node in self.nodes if node.layer == self.layer]
         if not any(value in node.outputs for node in mine):
+            if not copy:
+                return value
             self.nodes.append(Node("Identity", [value], [name], {}, self.layer))
             return name
         for node in mine:

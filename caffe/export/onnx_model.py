@@ -6,6 +6,7 @@ from types import ModuleType
 from typing import Any, NoReturn
 
 import numpy as np
+import torch
 
 import caffe.export.onnx_layers  # noqa: F401  registers what writes each layer type
 from caffe.errors import CaffeError
@@ -38,7 +39,10 @@ def model(net: Net) -> bytes:
 
 def run(content: bytes, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """The outputs that onnxruntime computes on the CPU. CaffeError without that package."""
-    session = optional("onnxruntime").InferenceSession(content, providers=["CPUExecutionProvider"])
+    runtime = optional("onnxruntime")
+    options = runtime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    session = runtime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     names = [output.name for output in session.get_outputs()]
     wanted = {value.name for value in session.get_inputs()}
     fed = {name: array for name, array in inputs.items() if name in wanted}
@@ -73,9 +77,12 @@ def _write_layers(net: Net, graph: Graph) -> list[Value]:
         tops, shapes = _write(net, layer, graph, bottoms)
         for name, value, shape in zip(names, tops, shapes, strict=True):
             # What a later layer changes in place is not yet the blob; an input keeps its name.
-            final = last[name] == i and name not in net.inputs
-            now[name] = Value(graph.name_top(value, name) if final else value, shape)
-    return [now[name] for name in net.outputs if now[name].name not in net.inputs]
+            if last[name] == i and name not in net.inputs:
+                value = graph.name_top(value, name, copy=name in net.outputs)
+            now[name] = Value(value, shape)
+        for name in {*names} & {*net.inputs} & {*net.outputs}:
+            layer.fail(f'cannot go to ONNX: its top "{name}" is an input too; call it otherwise')
+    return [now[name] for name in net.outputs if name not in net.inputs]
 
 
 def _write(

@@ -265,3 +265,20 @@ ONNX_ALONE = [
     ),
     Case("ScoreWeightedConcat", "", ((5, 4, 2), (5, 3), ROIS)),
 ]
+# Layers that read or write data, that run Python code, whose numbers no operators compute.
+NEVER = [
+    "AdaptiveBiasChannel",
+    "Data",
+    "HDF5Data",
+    "HDF5Output",
+    "HumanAttData",
+    "ImageData",
+    "ImageSegData",
+    "MatRead",
+    "MatWrite",
+    "MemoryData",
+    "Python",
+    "SegAccuracy",
+    "UniqueLabel",
+    "WindowData",
+]
