@@ -6,9 +6,11 @@
         --solver solver.prototxt --steps 5 train_val.prototxt
 
 The original pycaffe runs in a process of its own. Both get the same inputs and weights; compared
-are every blob, every gradient and, with --solver, the weights after some steps. The table begins
-with the first array, in the order of computing, whose relative difference exceeds --tolerance; the
-others follow, largest first. tools/differences.py says what "relative difference" is.
+are every blob, every gradient and, with --solver, the weights after some steps. For the gradients
+each layer of the original starts from this engine's numbers, so that both go back through the same
+place. The table begins with the first array, in the order of computing, whose relative difference
+exceeds --tolerance; the others follow, largest first. tools/differences.py says what "relative
+difference" is.
 
 Inputs are random, unless --inputs gives them; a layer that reads data is replaced by what it
 delivers first. Layers that draw random numbers in TRAIN run as in TEST. Layers that the original
@@ -119,43 +121,58 @@ def write_job(
     return path
 
 
+def ask(original: Original) -> Facts:
+    """What the original is; UserError if another caffe than that of --pythonpath answers."""
+    facts = original.facts()
+    if original.pythonpath and is_this_engine(facts):
+        raise UserError(
+            f"--python {original.python}: imports this engine and not the caffe of --pythonpath "
+            f"{original.pythonpath}; give a Python in which this engine is not installed"
+        )
+    return facts
+
+
+def is_this_engine(facts: Facts) -> bool:
+    return Path(facts.file).resolve() == Path(caffe.__file__).resolve()
+
+
+def shared_job(compared: Compared, args: argparse.Namespace, folder: Path) -> dict:
+    """What the jobs of both sides have in common."""
+    start = None
+    if not args.weights:
+        compared.notes.append("no weights file: both start from the same random weights")
+        start = str(folder / "start")
+        compared_net.write_random_weights(compared.net, Path(start), args.seed)
+    return {
+        "phase": args.phase,
+        "weights": str(args.weights) if args.weights else None,
+        "start": start,
+        "inputs": compared_net.write_arrays(folder / "inputs", compared.inputs),
+        "diffs": compared_net.write_arrays(folder / "diffs", compared.diffs),
+        "tops": {layer.name: list(layer.top) for layer in compared.net.layer},
+        "follow": None,
+        "steps": args.steps,
+        "gpu": None,
+    }
+
+
 def run(args: argparse.Namespace, folder: Path) -> tuple[Facts, Compared, list[Row]]:
     """Let both sides compute: what the original is, the net, the rows in the order of computing."""
     given = read_inputs(args.inputs) if args.inputs else {}
     original = Original(args.python, args.pythonpath, args.library_path, args.timeout, folder)
-    facts = original.facts()
-    itself = Path(facts.file).resolve() == Path(caffe.__file__).resolve()
-    if itself and args.pythonpath:
-        raise UserError(
-            f"--python {args.python}: imports this engine and not the caffe of --pythonpath "
-            f"{args.pythonpath}; give a Python in which this engine is not installed"
-        )
+    facts = ask(original)
     compared = compared_net.prepare(args.net, args.phase, given, args.seed)
-    if itself:
-        compared.notes.insert(
-            0, "the original is this engine itself, since no --pythonpath says more"
-        )
+    if is_this_engine(facts):
+        compared.notes.append("the original is this engine itself, since no --pythonpath says more")
     if args.solver and compared.diffs:
         raise UserError(f"{args.net}: a solver needs a loss in phase TRAIN; the net has none")
     other = for_original(compared, facts, args.lacks)
-    shared = {
-        "phase": args.phase,
-        "weights": str(args.weights) if args.weights else None,
-        "start": None,
-        "inputs": compared_net.write_arrays(folder / "inputs", compared.inputs),
-        "diffs": compared_net.write_arrays(folder / "diffs", compared.diffs),
-        "steps": args.steps,
-        "gpu": None,
-    }
+    shared = shared_job(compared, args, folder)
     ours, theirs = folder / "ours", folder / "theirs"
     ours.mkdir()
-    if not args.weights:
-        compared.notes.append("no weights file: both start from the same random weights")
-        compared_net.write_random_weights(compared.net, folder / "start", args.seed)
-        shared["start"] = str(folder / "start")
     job = write_job(folder / "here", compared.net, shared, facts, args)
     record_caffe.record(json.loads(job.read_text(encoding="utf-8")), str(ours))
-    shared |= {"start": str(ours), "gpu": args.gpu}
+    shared |= {"start": str(ours), "follow": str(ours), "gpu": args.gpu}
     original.record(write_job(folder / "there", other, shared, facts, args), theirs)
     return facts, compared, differences.compare(ours, theirs, args.floor)
 
@@ -183,12 +200,13 @@ def layers_of(row: Row, net: caffe_pb2.NetParameter) -> str:
 def show(rows: list[Row], net: caffe_pb2.NetParameter, args: argparse.Namespace) -> None:
     """The table; `rows` begin with the first that departs, if one does."""
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
-    for title in ("compared", "of", "computed by", "shape"):
+    table.add_column("compared", no_wrap=True)
+    for title in ("of", "computed by", "shape"):
         table.add_column(title, overflow="fold")
-    for title in ("largest", "relative difference"):
+    for title in ("largest", "difference"):
         table.add_column(title, justify="right", no_wrap=True)
     for row in rows[: args.rows]:
-        above = row.relative is not None and row.relative > args.tolerance
+        above = differences.is_above(row, limits(args))
         cells = (row.kind, row.name, layers_of(row, net), "x".join(map(str, row.shape)) or "1")
         relative = "" if row.relative is None else f"{row.relative:.1e}"
         note = f" ({row.note})" if row.note else ""
@@ -203,15 +221,18 @@ def show(rows: list[Row], net: caffe_pb2.NetParameter, args: argparse.Namespace)
         print(f"and {len(rows) - args.rows} more with smaller differences (--rows, --json)")
 
 
-def verdict(first: Row | None, rows: list[Row], net: caffe_pb2.NetParameter, limit: float) -> str:
+def verdict(
+    first: Row | None, rows: list[Row], net: caffe_pb2.NetParameter, allowed: dict[str, float]
+) -> str:
     """The last line."""
     if first is None:
         worst = max((row.relative for row in rows if row.relative is not None), default=0.0)
-        return f"all {len(rows)} agree: largest relative difference {worst:.1e}, allowed {limit:g}"
-    above = sum(row.relative is not None and row.relative > limit for row in rows)
+        return f"all {len(rows)} agree: largest relative difference {worst:.1e}"
+    above = sum(differences.is_above(row, allowed) for row in rows)
     layers = layers_of(first, net)
     return (
-        f"{above} of {len(rows)} are above {limit:g}; the first to depart is {first.kind} of "
+        f"{above} of {len(rows)} are above what is allowed ({allowed[first.kind]:g} for "
+        f"{first.kind}); the first to depart is {first.kind} of "
         f"{first.name}" + (f", computed by {layers}" if layers else "")
     )
 
@@ -221,16 +242,16 @@ def as_json(facts: Facts, compared: Compared, rows: list[Row], first: Row | None
     records = []
     for row in rows:
         record = {**dataclasses.asdict(row), "computed_by": layers_of(row, compared.net)}
-        counts = row.relative is not None
-        record["above"] = counts and row.relative > args.tolerance
-        record["relative"] = row.relative if counts and math.isfinite(row.relative) else None
+        record["above"] = differences.is_above(row, limits(args))
+        if row.relative is not None and not math.isfinite(row.relative):
+            record["relative"] = None
         records.append(record)
     content = {
         "net": str(args.net),
         "weights": str(args.weights) if args.weights else None,
         "phase": args.phase,
         "seed": args.seed,
-        "tolerance": args.tolerance,
+        "allowed": limits(args),
         "floor": args.floor,
         "steps": args.steps if args.solver else 0,
         "original": {"caffe": facts.file, "python": facts.python},
@@ -241,18 +262,25 @@ def as_json(facts: Facts, compared: Compared, rows: list[Row], first: Row | None
     return json.dumps(content, indent=1).encode()
 
 
+def limits(args: argparse.Namespace) -> dict[str, float]:
+    """The relative difference that each kind of array may have."""
+    return dict.fromkeys(differences.KINDS, args.tolerance) | {
+        "weights after": args.steps_tolerance
+    }
+
+
 def compare(args: argparse.Namespace) -> bool:
     """Compare, print, write; whether all agree."""
     with tempfile.TemporaryDirectory(prefix="compare_caffe_") as folder:
         facts, compared, rows = run(args, Path(folder))
-    first = differences.first_above(rows, args.tolerance)
+    first = differences.first_above(rows, limits(args))
     rows = differences.sort(rows, first)
     print(f"original: {facts.file}, Python {facts.python}, {len(facts.types)} layer types")
     for note in compared.notes:
         print(note)
     print()
     show(rows, compared.net, args)
-    print(verdict(first, rows, compared.net, args.tolerance))
+    print(verdict(first, rows, compared.net, limits(args)))
     if args.json:
         write_atomically(args.json, as_json(facts, compared, rows, first, args))
     return first is None
@@ -304,7 +332,12 @@ def parser() -> argparse.ArgumentParser:
     what.add_argument("--seed", type=int, default=1, help="of random inputs and weights (1)")
     what.add_argument("--solver", type=Path, metavar="solver.prototxt", help="train with it")
     what.add_argument("--steps", type=natural, default=1, metavar="N", help="steps of it (1)")
-    what.add_argument("--tolerance", type=positive, default=1e-4, help="(1e-4)")
+    what.add_argument(
+        "--tolerance", type=positive, default=1e-4, help="largest relative difference (1e-4)"
+    )
+    what.add_argument(
+        "--steps-tolerance", type=positive, default=1e-3, help="for weights after steps (1e-3)"
+    )
     what.add_argument(
         "--floor",
         type=positive,

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -134,11 +134,14 @@ def squeezed(x: np.ndarray) -> tuple[int, ...]:
     return tuple(size for size in x.shape if size != 1)
 
 
-def first_above(rows: list[Row], tolerance: float) -> Row | None:
-    """The first in the order of computing whose relative difference is above the tolerance."""
-    return next(
-        (row for row in rows if row.relative is not None and row.relative > tolerance), None
-    )
+def is_above(row: Row, allowed: Mapping[str, float]) -> bool:
+    """Whether its relative difference is more than its kind is allowed."""
+    return row.relative is not None and row.relative > allowed[row.kind]
+
+
+def first_above(rows: list[Row], allowed: Mapping[str, float]) -> Row | None:
+    """The first in the order of computing that is above what is allowed."""
+    return next((row for row in rows if is_above(row, allowed)), None)
 
 
 def sort(rows: list[Row], first: Row | None) -> list[Row]:

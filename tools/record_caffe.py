@@ -8,11 +8,11 @@ numpy alone and stays within what Python 2.7 understands; it calls `record` for 
 
 A job: "net", a prototxt; "phase", "TRAIN" or "TEST"; "weights", a file or null; "start", a folder
 that this program filled, whose parameters to take, or null; "inputs" and "diffs", {blob: .npy},
-what inputs hold and what the gradients of outputs are; "solver", a prototxt or null, and "steps";
-"gpu", a device or null.
+what inputs hold and what the gradients of outputs are; "tops", {layer: its tops}; "follow", a
+folder, see follow(), or null; "solver", a prototxt or null, and "steps"; "gpu", a device or null.
 index.json: [kind, name, file] of each array. Kinds: "weights read", [layer, i] of a parameter that
-the weights file has; "weights start"; "data" and "gradient" of a blob; "weight gradient"; and
-"weights after" the steps.
+the weights file has; "weights start"; "data" and "gradient" of a blob; "top", [layer, top] as the
+layer left it; "weight gradient"; and "weights after" the steps.
 """
 
 from __future__ import print_function
@@ -82,23 +82,52 @@ def read_weights(net, path):
     return found
 
 
-def take_start(net, folder):
-    """Set the parameters to those that were recorded as the start."""
+def recorded(folder, wanted):
+    """{(layer, i or top): file} of a kind."""
     with open(os.path.join(folder, "index.json")) as file:
         index = json.load(file)
-    blobs = dict(((layer, i), blob) for layer, i, blob in parameters_of(net))
-    for kind, name, file_name in index:
-        blob = blobs.get(tuple(name)) if kind == "weights start" else None
-        if blob is None:
-            continue
-        array = load(os.path.join(folder, file_name))
-        if array.size == blob.data.size:
-            blob.data[...] = array.reshape(blob.data.shape)
+    return dict(
+        (tuple(name), os.path.join(folder, file_name))
+        for kind, name, file_name in index
+        if kind == wanted
+    )
+
+
+def overwrite(blob, path):
+    """Give the blob the recorded numbers, if they are as many as it has."""
+    array = load(path)
+    if array.size == blob.data.size:
+        blob.data[...] = array.reshape(blob.data.shape)
+
+
+def take_start(net, folder):
+    """Set the parameters to those that were recorded as the start."""
+    files = recorded(folder, "weights start")
+    for layer, i, blob in parameters_of(net):
+        if (layer, i) in files:
+            overwrite(blob, files[layer, i])
 
 
 def fill(net, inputs):
     for name in inputs:
         net.blobs[str(name)].data[...] = load(inputs[name])
+
+
+def follow(net, job, records):
+    """A forward pass for the gradients, in which each layer starts from the recorded tops.
+
+    Else a ReLU's input that is 1e-8 in one engine and -1e-8 in the other, or two all but equal
+    numbers under a max pooling, would send a gradient elsewhere though no layer is wrong.
+    """
+    files = recorded(job["follow"], "top") if job["follow"] else {}
+    for i, layer in enumerate(net._layer_names):
+        net._forward(i, i)
+        for top in job["tops"].get(layer, ()):
+            blob = net.blobs[str(top)]
+            if (layer, top) in files:
+                overwrite(blob, files[layer, top])
+            elif not job["follow"]:
+                records.add("top", [layer, top], blob.data)
 
 
 def record_passes(net, job, records, say):
@@ -107,6 +136,8 @@ def record_passes(net, job, records, say):
     net.forward()
     for name in net.blobs:
         records.add("data", name, net.blobs[name].data)
+    say("forward, layer by layer")
+    follow(net, job, records)
     for _, _, blob in parameters_of(net):
         blob.diff[...] = 0
     for name in job["diffs"]:

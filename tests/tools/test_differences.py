@@ -107,10 +107,10 @@ def test_order(folders):
         ("gradient", "b"),
         ("gradient", "a"),
     ]
-    first = first_above(rows, 0.1)
+    first = first_above(rows, {"data": 0.1, "gradient": 0.6})
     assert (first.kind, first.name) == ("data", "b")
     differences = [row.relative for row in sort(rows, first)]
     assert differences[:4] == pytest.approx([0.2, 0.5, 0.3, 0], rel=1e-5)
     assert differences[4] is None
-    assert first_above(rows, 0.6) is None
+    assert first_above(rows, {"data": 0.6, "gradient": 0.6}) is None
     assert sort(rows, None)[0].relative == pytest.approx(0.5)

@@ -38,6 +38,7 @@ def job_of(tmp_path, net, **given):
     np.save(tmp_path / "x.npy", np.ones((2, 3), np.float32))
     np.save(tmp_path / "diff.npy", np.full((2, 5), 0.5, np.float32))
     job = {"weights": None, "start": None, "solver": None, "gpu": None, "phase": "TEST"}
+    job |= {"follow": None, "tops": {"a": ["a"], "b": ["b"]}}
     inputs, diffs = {"x": str(tmp_path / "x.npy")}, {"b": str(tmp_path / "diff.npy")}
     return {**job, "net": str(net), "inputs": inputs, "diffs": diffs, **given}
 
@@ -62,7 +63,7 @@ def test_records_everything(tmp_path, files):
     np.testing.assert_array_equal(found["weight gradient", "['b', 0]"], [[5, 14, 23, 32]] * 5)
     np.testing.assert_array_equal(found["gradient", "b"], np.full((2, 5), 0.5))
     np.testing.assert_array_equal(found["weights start", "['b', 0]"], np.zeros((5, 4)))
-    assert heard == ["building the net", "reading the weights", "forward", "backward", "done"]
+    assert heard[2:] == ["forward", "forward, layer by layer", "backward", "done"]
 
 
 def test_starts_from_recorded_weights_that_fit(tmp_path, files):
@@ -77,6 +78,20 @@ def test_starts_from_recorded_weights_that_fit(tmp_path, files):
     np.testing.assert_array_equal(found["data", "a"], [[5, 14, 23, 32]] * 2)
     assert found["weights start", "['b', 0]"].shape == (7, 4)
     np.testing.assert_array_equal(found["gradient", "b"], np.ones((2, 7)))  # the loss_weight
+
+
+def test_follows_recorded_tops_for_the_gradients_alone(tmp_path, files):
+    net, weights = files
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+    record_caffe.record(job_of(tmp_path, net, weights=str(weights)), str(tmp_path / "one"))
+    first = recorded(tmp_path / "one")
+    np.testing.assert_array_equal(first["top", "['a', 'a']"], first["data", "a"])
+    job = job_of(tmp_path, net, follow=str(tmp_path / "one"))  # from other weights
+    record_caffe.record(job, str(tmp_path / "two"))
+    second = recorded(tmp_path / "two")
+    np.testing.assert_array_equal(second["data", "a"], np.full((2, 4), 9))
+    np.testing.assert_array_equal(second["weight gradient", "['b', 0]"], [[5, 14, 23, 32]] * 5)
 
 
 def test_steps_start_where_the_passes_did(tmp_path, files):
