@@ -9,6 +9,7 @@ from functools import partial
 
 from datasets import Dataset, Size
 from method import (
+    STRIDE,
     TEACHER_TEMPERATURE,
     Stages,
     add_cached_data,
@@ -25,7 +26,6 @@ from caffe.net_spec import Top
 
 SOFTENING = 2.0  # T of hinton's and fitnets' predictions
 LEAST = 1e-4  # a probability of the teacher is at least that, and at most 1 minus that
-STRIDE = 16  # of conv5_3
 
 
 def map_side(size: Size) -> int:

@@ -13,8 +13,7 @@ from caffe.net_spec import Top
 
 Stages = dict[str, tuple[Callable[[Dataset], caffe.NetSpec], str]]
 
-STRIDES = {"conv3_3": 4, "conv4_3": 8, "conv5_3": 16}  # of the maps that stage 1 may compare
-TAPS = ("conv5_3",)  # those that it does compare
+TAP, STRIDE = "conv5_3", 16  # the map that stage 1 compares; tools/train.py --taps sets others
 TEACHER_TEMPERATURE = 0.5  # t^c and t^d of stage 2
 STUDENT_TEMPERATURE = 5.0  # where stage 2's learned t starts
 
@@ -195,13 +194,9 @@ def add_feature_loss(n: caffe.NetSpec, dataset: Dataset, student: Branch) -> Non
 
 
 def tap_features(branch: Branch, rois: Top) -> Top:
-    """F (R',D): the pooled maps of all taps, joined and weighted by the box's score s'."""
-    maps = {name: branch.tap(name) for name in TAPS}
-    pooled = [
-        branch.pool_rois(f"roi_{name}", top, rois, STRIDES[name], 0, 1)
-        for name, top in maps.items()
-    ]
-    return branch.add("features", "ScoreWeightedConcat", *pooled, rois)
+    """F (R',D): the pooled map of the tap, weighted by the box's score s'."""
+    pooled = branch.pool_rois(f"roi_{TAP}", branch.tap(TAP), rois, STRIDE, 0, 1)
+    return branch.add("features", "ScoreWeightedConcat", pooled, rois)
 
 
 def stage2_train(dataset: Dataset) -> caffe.NetSpec:

@@ -5,7 +5,6 @@ import json
 import re
 
 import datasets
-import method
 import numpy as np
 import pytest
 import teacher
@@ -333,17 +332,6 @@ def test_the_teacher_weighs_by_proposal_score_and_stage1_pools_plainly(name, gri
                 assert param.spatial_scale == 1 / 16
                 want = scores if layer.name.endswith("roi_pool5") else (0, 1)
                 assert (param.score_scale, param.score_bias) == want
-
-
-def test_stage1_can_compare_several_maps(monkeypatch):
-    monkeypatch.setattr(method, "TAPS", ("conv3_3", "conv5_3"))
-    message = method.stage1_train(DEMO).to_proto()
-    net = caffe.Net(with_inputs(message, DEMO), caffe.TRAIN)
-    rows, count = net.blobs["features"].shape
-    assert count == (32 + 64) * 3 * 3
-    assert net.blobs["teacher_features"].shape == (rows, count)
-    (pooling,) = (layer for layer in message.layer if layer.name == "roi_conv3_3")
-    assert pooling.roi_pooling_param.spatial_scale == 0.25
 
 
 def test_all_students_learn_equally_long():

@@ -1,9 +1,13 @@
 """The other methods of --method, and the variants of ours' stage 1, in small: live and cached."""
 
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import cache_teacher
+import numpy as np
 import pytest
 import teacher
 import train
@@ -25,8 +29,10 @@ def tiny(tmp_path_factory):
 
 
 def learn(words, runs, *more):
-    limits = ["--iterations", "4", "--display", "1", "--snapshot", "2", "--runs", str(runs)]
-    return train.main(["stage1", "stage2", *words, *limits, *more])
+    """Train four iterations, stopped after two; the second exit code."""
+    words = ["stage1", "stage2", *words, "--display", "1", "--runs", str(runs), *more]
+    assert train.main([*words, "--iterations", "2"]) == 0
+    return train.main([*words, "--iterations", "4"])
 
 
 def runs_of(tiny, name):
@@ -61,3 +67,68 @@ def test_the_cache_gives_the_losses_of_the_live_teacher(tiny, trained):
                 assert mine[name] == pytest.approx(other[name], rel=2e-5), stage
         net = caffe.Net(str(runs / "seed1" / stage / "train.prototxt"), caffe.TRAIN)
         assert not [name for name in net.params if name.startswith("teacher_")]
+
+
+def test_only_the_same_variant_goes_on(tiny, trained, capsys):
+    words, stages, live = trained
+    if stages != ["stage1"]:
+        pytest.skip("ours' variants")
+    shared = ["stage1", *tiny[1], "--runs", str(live), "--iterations", "6"]
+    assert train.main([*shared, *words[:3], "--objectness", "max"]) == 1
+    assert "started with other options (objectness sum -> max)" in capsys.readouterr().err
+    assert train.main([*shared, "--taps", "conv3_3", "--objectness", "sum"]) == 1
+    assert "taps ['conv4_3', 'conv3_3'] -> ['conv3_3']" in capsys.readouterr().err
+
+
+def test_stage_2_gets_the_layers_that_stage_1_had_no_use_for(tiny, trained):
+    _, stages, live = trained
+    if len(stages) < 2:
+        pytest.skip("has no stage 1 of its own")
+    (own,) = (live / "seed1" / stages[1]).glob("*_iter_4.caffemodel")
+    net = caffe.Net(str(live / "seed1" / stages[1] / "train.prototxt"), str(own), caffe.TRAIN)
+    deploy = str(tiny[0] / "models/demo/wsddn/deploy.prototxt")
+    (weights,) = (live / "seed1/wsddn").glob("*.caffemodel")
+    wsddn = caffe.Net(deploy, str(weights), caffe.TEST)
+    for name, blobs in wsddn.params.items():
+        for mine, blob in zip(net.params[f"teacher_{name}"], blobs, strict=True):
+            np.testing.assert_array_equal(mine.data, blob.data)
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("stage1 --method fitnets --taps conv3_3", "--taps changes stage1 of --method ours"),
+        ("stage2 --objectness sum", "--objectness changes stage1 of --method ours, which is not"),
+        ("stage2 --method hinton --stage1 x", "--stage1: hinton has no stage 1"),
+        ("stage1 --stage1 x", "--stage1 is what stage2 starts from, which is not asked for"),
+        ("stage2 --method hinton --backbone resnet18", "student of --method hinton has vgg16"),
+    ],
+)
+def test_what_does_not_go_together_is_told(tiny, capsys, words, told):
+    assert train.main([*words.split(), *tiny[1]]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert told in line
+
+
+def test_a_stage_that_the_method_lacks(tiny, capsys):
+    assert train.main(["stage1", "--method", "attention", *tiny[1]]) == 0
+    told = "attention/stage1: no such stage, attention goes on without\n"
+    assert capsys.readouterr().out == told
+    assert cache_teacher.main(["stage1", "--method", "hinton", *tiny[1]]) == 1
+    assert "--method hinton has no stage1: nothing to cache" in capsys.readouterr().err
+
+
+def test_distill_passes_the_method_on(tiny):
+    runs = runs_of(tiny, "by_distill")
+    environment = {**os.environ, "PYTHON": sys.executable, "PYTHONPATH": str(ROOT)}
+    command = [str(ROOT / "tools/distill.sh"), "--method", "hinton", "stage1", "stage2"]
+    command += [*tiny[1], "--runs", str(runs), "--iterations", "1", "--display", "1", "--cache"]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "hinton/stage2: 7 images x 4 variants" in done.stdout
+    assert "hinton/stage1: no such stage, hinton goes on without" in done.stdout
+    assert len(losses(runs, "hinton/stage2")) == 1
+    command[2:5] = ["magic", "stage2"]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "--method: invalid choice: 'magic'" in done.stderr
