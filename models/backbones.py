@@ -21,11 +21,12 @@ class Backbone(Branch):
     lower: ClassVar[Callable[[caffe.NetSpec, Top, int], Top]]
     upper: ClassVar[Callable[[caffe.NetSpec, Top, int], Top]]
     full_width: ClassVar[int]
+    least_width: ClassVar[int] = 1
     map: Top
 
     @property
     def width(self) -> int:
-        return max(1, self.full_width * self.size.widths[0] // FULL_WIDTH)
+        return max(self.least_width, self.full_width * self.size.widths[0] // FULL_WIDTH)
 
     def convolve(self, data: Top) -> Top:
         """The map at stride 16."""
@@ -63,6 +64,7 @@ class MobileNetV1(Backbone):
     lower = staticmethod(mobilenet_v1.lower)
     upper = staticmethod(mobilenet_v1.upper)
     full_width = mobilenet_v1.WIDTH
+    least_width = 16  # on 4 and on 8 first maps it learned nothing of the demo's objects
 
     def convolve(self, data: Top) -> Top:
         return super().convolve(

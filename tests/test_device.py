@@ -11,7 +11,8 @@ NET = """
     layer { name: "in" type: "Input" top: "x" top: "label"
             input_param { shape { dim: 2 dim: 3 dim: 7 dim: 5 } shape { dim: 2 } } }
     layer { name: "conv" type: "Convolution" bottom: "x" top: "conv"
-            convolution_param { num_output: 4 kernel_size: 3 weight_filler { type: "xavier" } } }
+            convolution_param { num_output: 4 kernel_size: 3 bias_term: false
+                                weight_filler { type: "xavier" } } }
     layer { name: "bn" type: "BatchNorm" bottom: "conv" top: "bn" }
     layer { name: "scale" type: "Scale" bottom: "bn" top: "bn" scale_param { bias_term: true } }
     layer { name: "relu" type: "ReLU" bottom: "bn" top: "bn" }

@@ -16,7 +16,7 @@ DEMO = DATASETS["demo"]
 LIVE, CACHED = "stage1/train", "stage1/train_cached"
 STAGED = ("student/train", LIVE, CACHED, "stage2/train", "stage2/train_cached")
 # Channels of the demo's tap; numbers that a student of K classes learns: published - 1000 classes'.
-TAPPED = {"mobilenet_v1": 64, "resnet18": 32}
+TAPPED = {"mobilenet_v1": 256, "resnet18": 32}
 FEATURES = {"mobilenet_v1": 1024, "resnet18": 512}
 PUBLISHED = {"mobilenet_v1": 4_231_976, "resnet18": 11_689_512}
 
