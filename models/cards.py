@@ -11,6 +11,7 @@ import cost
 from backbones import TITLES
 from card_facts import (
     ADAM,
+    DEMO_FULL,
     DEMO_MAP,
     DEMO_MINUTES,
     DOCS,
@@ -146,8 +147,7 @@ def numbers(dataset: Dataset, name: str) -> str:
     if dataset.name == "demo":
         if name not in DEMO_MAP or dataset.backbone != "vgg16":
             return "None measured."
-        how = f'`make demo SEEDS="1 2 3"`, {MEASURED}'
-        return wrapped(f"mAP {DEMO_MAP[name]} %, measured over three seeds ({how}).")
+        return wrapped(f"mAP {DEMO_MAP[name]} %, measured over three seeds ({DEMO_FULL}).")
     if name in ("stage1", "pretrain"):
         return "None of its own: the student's classifier learns in `stage2`."
     if dataset.name == "voc2007" and name == "wsddn":
