@@ -65,18 +65,18 @@ def run(args: argparse.Namespace) -> int:
     _log.info("Testing for %d iterations.", count)
     start = time.perf_counter()
     for number in range(1, count + 1):
-        _log.info("Iteration: %d forward-backward time: %.4g ms.", number, times.add())
+        _log.info("Iteration: %d forward-backward time: %g ms.", number, times.add())
     total = 1e3 * (time.perf_counter() - start)
     _log.info("Average time per layer: ")
     for name, forward, backward in zip(
         net._layer_names, times.forward, times.backward, strict=True
     ):
-        _log.info("%10s\tforward: %.4g ms.", name, forward / count)
-        _log.info("%10s\tbackward: %.4g ms.", name, backward / count)
-    _log.info("Average Forward pass: %.4g ms.", sum(times.forward) / count)
-    _log.info("Average Backward pass: %.4g ms.", sum(times.backward) / count)
-    _log.info("Average Forward-Backward: %.4g ms.", times.both / count)
-    _log.info("Total Time: %.4g ms.", total)
+        _log.info("%10s\tforward: %g ms.", name, forward / count)
+        _log.info("%10s\tbackward: %g ms.", name, backward / count)
+    _log.info("Average Forward pass: %g ms.", sum(times.forward) / count)
+    _log.info("Average Backward pass: %g ms.", sum(times.backward) / count)
+    _log.info("Average Forward-Backward: %g ms.", times.both / count)
+    _log.info("Total Time: %g ms.", total)
     _log.info("Peak memory: %s", peak_memory())
     _log.info("*** Benchmark ends ***")
     return 0
