@@ -64,9 +64,10 @@ class PythonFunction(torch.autograd.Function):
             _adopt(blob, tensor.clone() if blob in top else tensor)
         layer.reshape(bottom, top)
         layer.forward(bottom, top)
-        like = tensors[0] if tensors else torch.empty(())
+        if not tensors:  # a data layer: nothing is behind its tops, which stay in its memory
+            return tuple(torch.from_numpy(blob.data) for blob in top)
         # The Blobs keep their memory for the next pass, so what leaves them is a copy.
-        return tuple(torch.from_numpy(blob.data.copy()).to(like) for blob in top)
+        return tuple(torch.from_numpy(blob.data.copy()).to(tensors[0]) for blob in top)
 
     @staticmethod
     def backward(ctx, *top_diffs):

@@ -54,6 +54,16 @@ class Positive(caffe.Layer):
         bottom[0].diff[bottom[0].data > 0] = top[0].diff
 
 
+class Counts(caffe.Layer):
+    """A data layer: each pass adds 1 to what its top still holds of the last one."""
+
+    def reshape(self, bottom, top):
+        top[0].reshape(2, 3)
+
+    def forward(self, bottom, top):
+        top[0].data[...] += 1
+
+
 class CutInPlace(caffe.Layer):
     """x becomes 0 where it is negative; forward and backward write where they read."""
 
@@ -86,7 +96,7 @@ class Fails(Times):
 @pytest.fixture(autouse=True)
 def _user_module(monkeypatch):
     module = types.ModuleType("user_layers")
-    for cls in (Times, Positive, CutInPlace, Fails):
+    for cls in (Times, Positive, Counts, CutInPlace, Fails):
         setattr(module, cls.__name__, cls)
     module.number = 3
     monkeypatch.setitem(sys.modules, "user_layers", module)
@@ -137,6 +147,25 @@ def test_top_that_changes_its_shape(tmp_path):
         np.testing.assert_array_equal(net.forward()["y"], want)
         net.backward(y=np.full(len(want), 7, np.float32))
         np.testing.assert_array_equal(net.blobs["x"].diff, 7 * (x > 0))
+
+
+@pytest.mark.parametrize("looked", [False, True])
+def test_data_layer_keeps_its_memory_as_the_nets(tmp_path, looked):
+    layer = (
+        'layer{name:"l" type:"Python" top:"y" python_param{module:"user_layers" layer:"Counts"}}'
+    )
+    net = net_from_text(
+        tmp_path,
+        f"force_backward:true {layer}"
+        'layer{name:"p" type:"Power" bottom:"y" top:"y" power_param{scale:5}}'
+        'layer{name:"q" type:"Power" bottom:"y" top:"z" power_param{power:2}}',
+    )
+    for number in (1, 2, 3):
+        if looked:
+            assert net.blobs["y"].data.shape == (2, 3)
+        np.testing.assert_array_equal(net.forward()["z"], np.full((2, 3), (5 * number) ** 2))
+        net.backward(z=np.ones((2, 3), np.float32))
+        np.testing.assert_array_equal(net.blobs["y"].data, np.full((2, 3), 5 * number))
 
 
 def test_errors_of_the_user_stay_as_they_are(tmp_path):
