@@ -9,7 +9,7 @@ from caffe.registry import register
 # Layers whose backward pass does not read their own output, which may therefore be overwritten.
 _FORGETFUL = (
     *("ConvolutionBackward0", "AddmmBackward0", "AddBackward0"),
-    *("NativeBatchNormBackward0", "CudnnBatchNormBackward0"),
+    *("NativeBatchNormBackward0", "CudnnBatchNormBackward0", "CloneBackward0"),
 )
 # Their tops are memory of their own.
 _COMPUTING = ("Convolution", "Deconvolution", "InnerProduct", "BN", "BatchNorm", "Eltwise")
