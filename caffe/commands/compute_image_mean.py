@@ -62,7 +62,8 @@ def compute(args: argparse.Namespace) -> None:
 
 
 def _parser() -> Parser:
-    parser = Parser("compute_image_mean", description=__doc__)
+    epilog = "Example: compute_image_mean train_lmdb mean.binaryproto"
+    parser = Parser("compute_image_mean", description=__doc__, epilog=epilog)
     add = parser.add_argument
     add("input_db", metavar="INPUT_DB", help="a database, as of convert_imageset")
     add("output_file", metavar="OUTPUT_FILE", nargs="?", help="the .binaryproto to write")

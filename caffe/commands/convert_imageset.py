@@ -119,7 +119,10 @@ def convert(args: argparse.Namespace) -> None:
 
 
 def _parser() -> Parser:
-    parser = Parser("convert_imageset", description=__doc__)
+    epilog = (
+        "Example: convert_imageset --resize_height 256 --resize_width 256 images/ list.txt lmdb"
+    )
+    parser = Parser("convert_imageset", description=__doc__, epilog=epilog)
     add = parser.add_argument
     add("root_folder", metavar="ROOTFOLDER/", help="put in front of every name of the list")
     add("list_file", metavar="LISTFILE", help="a file name and a label (a whole number) per line")

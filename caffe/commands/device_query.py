@@ -14,6 +14,7 @@ _log = logging.getLogger("caffe")
 
 
 def add_flags(parser: Parser) -> None:
+    parser.epilog = "Example: caffe device_query --gpu 0"
     parser.add_argument("--gpu", metavar="IDS", help="only these GPUs (default: all)")
 
 

@@ -13,7 +13,9 @@ _PHASES = {"TRAIN": caffe_pb2.TRAIN, "TEST": caffe_pb2.TEST, "ALL": None}
 
 def _parser() -> common.Parser:
     parser = common.Parser(
-        "draw_net", description="Draw a net with Graphviz: layers as boxes, blobs as octagons."
+        "draw_net",
+        description="Draw a net with Graphviz: layers as boxes, blobs as octagons.",
+        epilog="Example: draw_net deploy.prototxt net.svg --rankdir TB",
     )
     parser.add_argument("input_net_proto_file", help="the net, a prototxt")
     parser.add_argument("output_image_file", help="where to; the ending says the format: .png, ...")

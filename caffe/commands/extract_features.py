@@ -86,7 +86,8 @@ def extract(args: argparse.Namespace) -> None:
 
 
 def _parser() -> Parser:
-    parser = Parser("extract_features", description=__doc__)
+    epilog = "Example: extract_features w.caffemodel net.prototxt fc7 features_lmdb 10 lmdb"
+    parser = Parser("extract_features", description=__doc__, epilog=epilog)
     add = parser.add_argument
     add("weights", metavar="pretrained_net_param", help="the .caffemodel")
     add("net", metavar="feature_extraction_proto_file", help="the net, with its data layer")

@@ -126,7 +126,8 @@ def _convert(args: argparse.Namespace) -> None:
 
 
 def _parser() -> Parser:
-    parser = Parser("parse_log", description=__doc__)
+    epilog = "Example: parse_log train.log out/"
+    parser = Parser("parse_log", description=__doc__, epilog=epilog)
     parser.add_argument("logfile_path", help="the log of `caffe train`")
     parser.add_argument("output_dir", help="folder for <log>.train and <log>.test")
     parser.add_argument("--verbose", action=Switch, help="say which files were written")

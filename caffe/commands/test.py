@@ -5,11 +5,17 @@ import logging
 
 from caffe import scoring
 from caffe.commands import net_flags
+from caffe.commands.common import Parser
 from caffe.proto import caffe_pb2
 
 _log = logging.getLogger("caffe")
 
-add_flags = net_flags.add_model
+
+def add_flags(parser: Parser) -> None:
+    parser.epilog = (
+        "Example: caffe test --model test.prototxt --weights w.caffemodel --iterations 100"
+    )
+    net_flags.add_model(parser)
 
 
 def run(args: argparse.Namespace) -> int:

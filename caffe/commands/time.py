@@ -17,6 +17,7 @@ _log = logging.getLogger("caffe")
 
 
 def add_flags(parser: Parser) -> None:
+    parser.epilog = "Example: caffe time --model deploy.prototxt --iterations 10 --phase TEST"
     net_flags.add_model(parser)
     parser.add_argument("--phase", choices=["TRAIN", "TEST"], default="TRAIN", help="(TRAIN)")
 

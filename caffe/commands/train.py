@@ -18,6 +18,7 @@ _EFFECTS = {"stop": Effect.STOP, "snapshot": Effect.SNAPSHOT, "none": Effect.NON
 
 
 def add_flags(parser: Parser) -> None:
+    parser.epilog = "Example: caffe train --solver solver.prototxt --gpu 0"
     add = parser.add_argument
     add("--solver", metavar="PROTOTXT", required=True, help="the solver: what to train and how")
     add("--snapshot", metavar="SOLVERSTATE", help="resume from this state")

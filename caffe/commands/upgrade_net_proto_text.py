@@ -43,7 +43,10 @@ def upgrade(args: argparse.Namespace) -> int:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command; its exit code."""
-    parser = Parser("upgrade_net_proto_text", description=(__doc__ or "").split("\n")[0])
+    epilog = "Example: upgrade_net_proto_text old.prototxt new.prototxt"
+    parser = Parser(
+        "upgrade_net_proto_text", description=(__doc__ or "").split("\n")[0], epilog=epilog
+    )
     parser.add_argument("net_in", metavar="NET_PROTO_FILE_IN", help="a net of any age")
     parser.add_argument("net_out", metavar="NET_PROTO_FILE_OUT", help="where to write it")
     return run(parser, upgrade, argv)

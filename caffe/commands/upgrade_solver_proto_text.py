@@ -30,7 +30,10 @@ def upgrade(args: argparse.Namespace) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command; its exit code."""
-    parser = Parser("upgrade_solver_proto_text", description=(__doc__ or "").split("\n")[0])
+    epilog = "Example: upgrade_solver_proto_text old_solver.prototxt solver.prototxt"
+    parser = Parser(
+        "upgrade_solver_proto_text", description=(__doc__ or "").split("\n")[0], epilog=epilog
+    )
     add = parser.add_argument
     add("solver_in", metavar="OLD_SOLVER_PROTO_FILE_IN", help="a solver of any age")
     add("solver_out", metavar="SOLVER_PROTO_FILE_OUT", help="where to write it")
