@@ -33,6 +33,12 @@ SGD = {"type": "SGD", "momentum": 0.9}
 FILES = ["wsddn", "student", "stage1", "stage2", "resnet18/stage1", "mobilenet_v1/student"]
 
 
+@pytest.fixture(autouse=True)
+def _cpu():
+    """What is compared was measured there: a GPU keeps maps in another layout."""
+    caffe.set_mode_cpu()
+
+
 def tiny():
     with torch.device("meta"):
         return caffe.Net(text_format.Parse(TINY, caffe_pb2.NetParameter()), caffe.TRAIN)
