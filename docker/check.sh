@@ -201,7 +201,7 @@ check_host
 work=$(mktemp -d "${TMPDIR:-/var/tmp}/docker-check.XXXXXX")
 trap clean_up EXIT
 step "needs 8 GB in $work ($(df -h --output=avail "$work" | tail -1 | tr -d ' ') free)," \
-  "about an hour on 2 busy cores, and packages from the registries of Debian and PyPI"
+  "a quarter of an hour on 2 idle cores, and packages from the registries of Debian and PyPI"
 read_pip_configuration
 make_base
 check_bad_bases
