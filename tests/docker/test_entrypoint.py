@@ -1,4 +1,4 @@
-"""The image's entry point, run by sh in a folder laid out as the image's /work."""
+"""The image's entry point, run by sh in a folder laid out as the image's /workspace."""
 
 import os
 import subprocess
@@ -13,7 +13,7 @@ NOT_MOUNTED = "results vanish with the container; add -v $PWD/data:/data"
 
 @pytest.fixture
 def work(tmp_path):
-    """/work and /data; programs that print how they are called; caffe sees a GPU if `gpu` is."""
+    """/workspace and /data; programs that print how they are called; `gpu`: caffe sees one."""
     for name in ("work", "mount", "bin", "project/tools", "project/data", "project/docker"):
         (tmp_path / name).mkdir(parents=True)
     (tmp_path / "work" / "data").symlink_to(tmp_path / "mount")
