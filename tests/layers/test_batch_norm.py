@@ -112,6 +112,17 @@ def test_one_number_per_channel_becomes_zero():
     assert not layer.blobs[1].data.any()
 
 
+@pytest.mark.parametrize("shape", [(4, 6, 5), (4, 6, 7, 5), (4, 6, 3, 5, 2)])
+def test_a_slice_of_a_map(shape):
+    """Numbers that do not lie side by side."""
+    whole = torch.tensor(np.random.default_rng(4).standard_normal(shape))
+    part = whole[:, 1:4]
+    (y,) = make_layer(TEXT % "eps:0.1", part.shape).run(part, device=CPU)
+    x, axes = part.numpy(), (0, *range(2, len(shape)))
+    mean, var = x.mean(axes, keepdims=True), x.var(axes, keepdims=True)
+    np.testing.assert_allclose(y, (x - mean) / np.sqrt(var + 0.1), rtol=1e-6, atol=1e-9)
+
+
 def test_large_channels_last_maps_keep_their_precision():
     """Sums in float32, one number after another, were 3e-4 off."""
     x = np.random.default_rng(3).standard_normal((7, 2, 300, 290)).astype(np.float32) * 0.3 + 0.4
