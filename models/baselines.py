@@ -10,15 +10,16 @@ from functools import partial
 from datasets import Dataset, Size
 from method import (
     STRIDE,
-    TEACHER_TEMPERATURE,
     Stages,
     add_cached_data,
-    add_data,
     add_labelled_student,
     add_student_data,
+    live,
     temper,
+    tempered_train,
+    tempered_train_cached,
 )
-from vgg16 import FROZEN, TRAINED, Branch
+from vgg16 import TRAINED, Branch
 
 import caffe
 from caffe import layers as L
@@ -31,12 +32,6 @@ LEAST = 1e-4  # a probability of the teacher is at least that, and at most 1 min
 def map_side(size: Size) -> int:
     """Rows of the student's conv5_3: each pooling halves and rounds up."""
     return -(-size.student_side // STRIDE)
-
-
-def live(n: caffe.NetSpec, dataset: Dataset, stage: str) -> Branch:
-    """The data layer, and a branch for the frozen teacher."""
-    add_data(n, dataset, dataset.recipes[stage], rois=True)
-    return Branch(n, dataset.size, FROZEN, "teacher_")
 
 
 def silence(n: caffe.NetSpec, *names: str) -> None:
@@ -198,24 +193,8 @@ def add_fc7_loss(n: caffe.NetSpec, dataset: Dataset, student: Branch, conv5_3: T
     n.loss_feature = L.FeatureL2Loss(n.teacher_fc7, fc7, n.rois_student, loss_weight=weight)
 
 
-def released_train(dataset: Dataset) -> caffe.NetSpec:
-    """L_p + lambda times the cross-entropy of sigmoid(z / t) against p'^T."""
-    n = caffe.NetSpec()
-    teacher = live(n, dataset, "released/stage2")
-    scores = teacher.detect(n.data, n.rois, n.roi_mask, dataset.classes, TEACHER_TEMPERATURE)
-    teacher.sum_boxes(scores, dataset.classes)
-    add_tempered_losses(n, dataset)
-    return n
-
-
-def released_train_cached(dataset: Dataset) -> caffe.NetSpec:
-    n = caffe.NetSpec()
-    add_cached_data(n, dataset, "released/stage2", "teacher_p")
-    add_tempered_losses(n, dataset)
-    return n
-
-
 def add_tempered_losses(n: caffe.NetSpec, dataset: Dataset) -> None:
+    """L_p + lambda times the cross-entropy of sigmoid(z / t) against p'^T."""
     recipe = dataset.recipes["released/stage2"]
     tempered = temper(n, add_labelled_student(n, dataset, recipe))
     n.loss_prediction = L.SigmoidCrossEntropyLoss(
@@ -243,8 +222,8 @@ NETS = {
     ),
     "released/stage1": (fc7_train, fc7_train_cached, "as released, stage 1: fc7 of all boxes"),
     "released/stage2": (
-        released_train,
-        released_train_cached,
+        partial(tempered_train, stage="released/stage2", add_losses=add_tempered_losses),
+        partial(tempered_train_cached, stage="released/stage2", add_losses=add_tempered_losses),
         "as released, stage 2: labels and tempered predictions",
     ),
 }

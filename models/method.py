@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from functools import partial
 
 from backbones import student_branch
 from datasets import DEMO_TEST_BATCH, MEAN, Dataset, Recipe, Size
@@ -12,6 +13,7 @@ from caffe import layers as L
 from caffe.net_spec import Top
 
 Stages = dict[str, tuple[Callable[[Dataset], caffe.NetSpec], str]]
+AddLosses = Callable[[caffe.NetSpec, Dataset], None]
 
 TAP, STRIDE = "conv5_3", 16  # the map that stage 1 compares; tools/train.py --taps sets others
 TEACHER_TEMPERATURE = 0.5  # t^c and t^d of stage 2
@@ -146,12 +148,17 @@ def student_deploy(dataset: Dataset) -> caffe.NetSpec:
     return n
 
 
+def live(n: caffe.NetSpec, dataset: Dataset, stage: str) -> Branch:
+    """The data layer, and a branch for the frozen teacher."""
+    add_data(n, dataset, dataset.recipes[stage], rois=True)
+    return Branch(n, dataset.size, FROZEN, "teacher_")
+
+
 def stage1_train(dataset: Dataset) -> caffe.NetSpec:
     """L_f between the taps of the teacher and of the student."""
     n = caffe.NetSpec()
-    add_data(n, dataset, dataset.recipes["stage1"], rois=True)
+    teacher = live(n, dataset, "stage1")
     n.silence = L.Silence(n.label, ntop=0)
-    teacher = Branch(n, dataset.size, FROZEN, "teacher_")
     scores = teacher.detect(n.data, n.rois, n.roi_mask, dataset.classes)
     student = stage1_student(n, dataset)
     n.rois_teacher, n.rois_student = L.Python(
@@ -199,27 +206,26 @@ def tap_features(branch: Branch, rois: Top) -> Top:
     return branch.add("features", "ScoreWeightedConcat", pooled, rois)
 
 
-def stage2_train(dataset: Dataset) -> caffe.NetSpec:
-    """L_p + lambda * L_p' between p'^T and p'^S = sigmoid(z / t)."""
+def tempered_train(dataset: Dataset, stage: str, add_losses: AddLosses) -> caffe.NetSpec:
+    """A student that learns from p'^T, by the losses that are added."""
     n = caffe.NetSpec()
-    add_data(n, dataset, dataset.recipes["stage2"], rois=True)
-    teacher = Branch(n, dataset.size, FROZEN, "teacher_")
+    teacher = live(n, dataset, stage)
     scores = teacher.detect(n.data, n.rois, n.roi_mask, dataset.classes, TEACHER_TEMPERATURE)
     teacher.sum_boxes(scores, dataset.classes)
-    add_prediction_losses(n, dataset)
+    add_losses(n, dataset)
     return n
 
 
-def stage2_train_cached(dataset: Dataset) -> caffe.NetSpec:
-    """stage2_train with the teacher's cache in the teacher's place."""
+def tempered_train_cached(dataset: Dataset, stage: str, add_losses: AddLosses) -> caffe.NetSpec:
+    """tempered_train with the teacher's cache in the teacher's place."""
     n = caffe.NetSpec()
-    add_cached_data(n, dataset, "stage2", "teacher_p")
-    add_prediction_losses(n, dataset)
+    add_cached_data(n, dataset, stage, "teacher_p")
+    add_losses(n, dataset)
     return n
 
 
 def add_prediction_losses(n: caffe.NetSpec, dataset: Dataset) -> None:
-    """The student on `data`; L_p against `label` and lambda * L_p' against teacher_p."""
+    """L_p + lambda * L_p' between p'^T and p'^S = sigmoid(z / t)."""
     recipe = dataset.recipes["stage2"]
     n.p_student = L.Sigmoid(temper(n, add_labelled_student(n, dataset, recipe)))
     n.loss_prediction = L.PredictionL2Loss(
@@ -255,7 +261,13 @@ STAGES: Stages = {
     "student/test": (student_test, "any student: p (N,K) of the test images"),
     "student/deploy": (student_deploy, "any student: p (1,K) of one image"),
     "stage1/train": (stage1_train, "stage 1, feature-level transfer (L_f)"),
-    "stage2/train": (stage2_train, "stage 2, prediction-level transfer (L_p + lambda L_p')"),
+    "stage2/train": (
+        partial(tempered_train, stage="stage2", add_losses=add_prediction_losses),
+        "stage 2, prediction-level transfer (L_p + lambda L_p')",
+    ),
     "stage1/train_cached": (stage1_train_cached, "stage 1 with the teacher's answers from a cache"),
-    "stage2/train_cached": (stage2_train_cached, "stage 2 with the teacher's answers from a cache"),
+    "stage2/train_cached": (
+        partial(tempered_train_cached, stage="stage2", add_losses=add_prediction_losses),
+        "stage 2 with the teacher's answers from a cache",
+    ),
 }
