@@ -20,7 +20,8 @@ DEMO = {dataset.name: dataset for dataset in datasets.DATASETS}["demo"]
 
 def net_of(stage, **changes):
     dataset = dataclasses.replace(DEMO, size=dataclasses.replace(DEMO.size, **changes))
-    return getattr(method, f"{stage}_train")(dataset).to_proto()
+    build, _ = method.STAGES[f"{stage}/train"]
+    return build(dataset).to_proto()
 
 
 def names(part):
