@@ -7,41 +7,32 @@ and the features keep the scale that the weights were trained with.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 
 from errors import UserError
-from google.protobuf.message import Message
+from layer_options import layers_of, options_of, set_options
 
 from caffe.proto import caffe_pb2
-
-POOLING = {
-    "ROIPooling": "roi_pooling_param",
-    "ROISpatialPyramidPooling": "roi_spatial_pyramid_pooling_param",
-}
+from python_layers.roi_pooling import POOLING_DEFAULTS
 
 
-def _odd_pooling(net: caffe_pb2.NetParameter) -> Iterator[tuple[str, Message]]:
-    """(layer name, parameters) of RoI pooling that changes the features of a box of score 1."""
-    for layer in net.layer:
-        if layer.type in POOLING:
-            param = getattr(layer, POOLING[layer.type])
-            if param.score_scale + param.score_bias != 1:
-                yield layer.name, param
-
-
-def _data(net: caffe_pb2.NetParameter) -> Iterator[tuple[caffe_pb2.PythonParameter, dict]]:
-    for layer in net.layer:
-        if layer.type == "Python" and layer.python_param.layer == "ProposalData":
-            yield layer.python_param, json.loads(layer.python_param.param_str)
+def _odd_pooling(
+    net: caffe_pb2.NetParameter,
+) -> Iterator[tuple[caffe_pb2.LayerParameter, float, float]]:
+    """RoI pooling that changes the features of a box of score 1, its score_scale and score_bias."""
+    for layer in layers_of(net, "ROIPooling", "ROISpatialPyramidPooling"):
+        options = POOLING_DEFAULTS | options_of(layer)
+        scale, bias = options["score_scale"], options["score_bias"]
+        if scale + bias != 1:
+            yield layer, scale, bias
 
 
 def use_score_one(net: caffe_pb2.NetParameter) -> None:
     """Let each box of the net count alike: what `--score one` means for a net."""
-    for python, options in _data(net):
-        python.param_str = json.dumps(options | {"score": "one"})
-    for _, param in _odd_pooling(net):
-        param.score_scale, param.score_bias = 1, 0
+    for layer in layers_of(net, "ProposalData"):
+        set_options(layer, score="one")
+    for layer, _, _ in _odd_pooling(net):
+        set_options(layer, score_scale=1, score_bias=0)
 
 
 def check_scores(net: caffe_pb2.NetParameter) -> None:
@@ -49,10 +40,10 @@ def check_scores(net: caffe_pb2.NetParameter) -> None:
 
     That a net reads scores which the proposals do not have is for ProposalData to notice.
     """
-    if not any(options.get("score") == "one" for _, options in _data(net)):
+    if not any(options_of(layer).get("score") == "one" for layer in layers_of(net, "ProposalData")):
         return
-    for name, param in _odd_pooling(net):
+    for layer, scale, bias in _odd_pooling(net):
         raise UserError(
-            f'layer "{name}": expected score_scale 1 and score_bias 0, since each box has score '
-            f"1, got {param.score_scale:g} and {param.score_bias:g}; use --score one"
+            f'layer "{layer.name}": expected score_scale 1 and score_bias 0, since each box has '
+            f"score 1, got {scale:g} and {bias:g}; use --score one"
         )

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 
 from errors import UserError
+from layer_options import kind_of, layers_of, options_of, set_options
 from scores import use_score_one
 
 from caffe.proto import caffe_pb2
@@ -35,7 +35,7 @@ def edit_data_layer(net: caffe_pb2.NetParameter, start: int, options: argparse.N
 
     `start` is the batch to continue with, so that a resumed run sees the images it would have seen.
     """
-    for layer in net.layer:
+    for layer in layers_of(net, "ImageData", *DATA_LAYERS):
         if layer.type == "ImageData":
             images = layer.image_data_param
             if options.source:
@@ -43,47 +43,37 @@ def edit_data_layer(net: caffe_pb2.NetParameter, start: int, options: argparse.N
                 images.root_folder = f"{Path(options.source).parent}/"
             images.batch_size = options.batch_size or images.batch_size
             return images.batch_size
-        if layer.type == "Python" and layer.python_param.layer in DATA_LAYERS:
-            param = json.loads(layer.python_param.param_str)
-            param.update(seed=options.seed, start=start)
-            if options.source:
-                param["source"] = options.source
-            if options.batch_size:
-                param["batch_size"] = options.batch_size
-            if options.scales:
-                param["scales"] = options.scales
-            layer.python_param.param_str = json.dumps(param)
-            return param["batch_size"]
+        names = ("source", "batch_size", "scales")
+        given = {name: getattr(options, name) for name in names if getattr(options, name)}
+        set_options(layer, seed=options.seed, start=start, **given)
+        return options_of(layer)["batch_size"]
     raise UserError(f'net "{net.name}" has no data layer (ImageData or ProposalData)')
 
 
 def edit_student_size(net: caffe_pb2.NetParameter, size: int) -> None:
     """Set the size that the student's input is resized to, and the teacher's maps to its map's."""
-    for layer in net.layer:
-        if layer.type == "Interp":
-            own = size if "data_student" in layer.top else -(-size // STRIDES["conv5_3"])
-            layer.interp_param.height = layer.interp_param.width = own
+    for layer in layers_of(net, "Interp"):
+        own = size if "data_student" in layer.top else -(-size // STRIDES["conv5_3"])
+        set_options(layer, height=own, width=own)
 
 
 def edit_cache(net: caffe_pb2.NetParameter, cache: Path) -> None:
     """Name the teacher's cache, and the student's size, to the layer that reads the cache."""
-    sizes = [la.interp_param.height for la in net.layer if "data_student" in la.top]
-    for layer in net.layer:
-        if layer.python_param.layer == "CachedTeacherData":
-            param = json.loads(layer.python_param.param_str)
-            param["cache"] = str(cache)
-            if "student_side" in param:
-                param["student_side"] = sizes[0]
-            layer.python_param.param_str = json.dumps(param)
+    sizes = [
+        options_of(layer)["height"]
+        for layer in layers_of(net, "Interp")
+        if "data_student" in layer.top
+    ]
+    for layer in layers_of(net, "CachedTeacherData"):
+        set_options(layer, cache=str(cache))
+        if "student_side" in options_of(layer):
+            set_options(layer, student_side=sizes[0])
 
 
 def edit_objectness(net: caffe_pb2.NetParameter, objectness: str) -> None:
     """Set how the selection of boxes makes one number of a box's scores."""
-    for layer in net.layer:
-        if layer.python_param.layer == "RoISelection":
-            param = json.loads(layer.python_param.param_str)
-            param["objectness"] = objectness
-            layer.python_param.param_str = json.dumps(param)
+    for layer in layers_of(net, "RoISelection"):
+        set_options(layer, objectness=objectness)
 
 
 def edit_taps(net: caffe_pb2.NetParameter, taps: list[str]) -> None:
@@ -103,7 +93,7 @@ def edit_taps(net: caffe_pb2.NetParameter, taps: list[str]) -> None:
                     raise UserError(f'--taps: net "{net.name}" has no map {prefix}{tap} of VGG16')
                 _add_pooling(net, layer, prefix, tap)
             continue
-        if layer.type == "ScoreWeightedConcat":
+        if kind_of(layer) == "ScoreWeightedConcat":
             prefix = layer.name.removesuffix("features")
             layer.bottom[:] = [*(f"{prefix}roi_{tap}" for tap in taps), layer.bottom[-1]]
         net.layer.append(layer)
@@ -116,4 +106,4 @@ def _add_pooling(
     layer.CopyFrom(model)
     layer.name = layer.top[0] = f"{prefix}roi_{tap}"
     layer.bottom[0] = f"{prefix}{tap}"
-    layer.roi_pooling_param.spatial_scale = 1 / STRIDES[tap]
+    set_options(layer, spatial_scale=1 / STRIDES[tap])

@@ -182,8 +182,8 @@ def start_solver(stage: Stage, options: argparse.Namespace) -> tuple[caffe.SGDSo
 
 def _losses(net: caffe.Net) -> dict[str, float]:
     """Each loss of the net, times its loss_weight."""
-    weights = net.blob_loss_weights
-    return {name: weights[name] * float(net.blobs[name].data) for name in weights if weights[name]}
+    weights = net.blob_loss_weights  # of numbers, or of arrays of one number: a Python layer's
+    return {name: weights[name] * net.blobs[name].data.item() for name in weights if weights[name]}
 
 
 class Interrupt:
