@@ -9,6 +9,7 @@ results into it, and what the user wrote into it is what the engine reads next.
 import math
 import sys
 from collections.abc import Callable, Iterable
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -39,10 +40,23 @@ def _shares(tensor: torch.Tensor, host: np.ndarray) -> bool:
     return tensor.device.type == "cpu" and tensor.data_ptr() == host.ctypes.data
 
 
+class _Lowered(NamedTuple):
+    """A tensor converted to another type, and what it was converted from."""
+
+    source: torch.Tensor
+    version: int
+    views: int
+    leaf: torch.Tensor
+
+    def is_of(self, source: torch.Tensor, version: int, views: int) -> bool:
+        """Whether it is the conversion of these numbers."""
+        return self.source is source and (self.version, self.views) == (version, views)
+
+
 class _Mirror:
     """One float32 array, seen as a C-contiguous numpy array and as a tensor."""
 
-    __slots__ = ("home", "host", "layout", "pending", "stale", "tensor", "touched")
+    __slots__ = ("home", "host", "layout", "low", "pending", "stale", "tensor", "touched", "views")
 
     def __init__(self) -> None:
         self.home: tuple[torch.nn.Module, str] | None = None  # see `lodge`
@@ -52,6 +66,8 @@ class _Mirror:
         self.touched = False  # the host array may hold what the user wrote
         self.layout: torch.memory_format | None = None  # that the engine likes on the CPU
         self.pending: Callable[[], torch.Tensor] | None = None  # gives the tensor if asked for
+        self.views = 0  # how often somebody asked for the numpy array
+        self.low: _Lowered | None = None  # the tensor in less than float32
 
     def lodge(self, holder: torch.nn.Module, name: str) -> None:
         """Be the holder's parameter of that name from now on, whichever tensor PyTorch has there.
@@ -88,6 +104,7 @@ class _Mirror:
             assert self.tensor is not None, "stale says that the tensor is newer"
             np.copyto(self.host, _as_host(self.tensor))
         self.stale, self.touched = False, True
+        self.views += 1
         return self.host
 
     def read(self, shape: tuple[int, ...], device: torch.device) -> torch.Tensor:
@@ -111,6 +128,21 @@ class _Mirror:
             self.tensor = self.tensor.detach().to(device)
         return self.tensor
 
+    def lowered(self, tensor: torch.Tensor, dtype: torch.dtype) -> torch.Tensor | None:
+        """What `read` gave in another type, a leaf, converted again only where it has changed.
+
+        None if that cannot be known: a module's parameter, or memory that somebody else writes to.
+        """
+        held = self.host is not None and tensor.device.type == "cpu" and not self._is_unseen()
+        if self.home or held or not tensor.is_leaf:
+            self.low = None
+            return None
+        source = (tensor, tensor._version, self.views)
+        low = self.low
+        if low is None or low.leaf.dtype != dtype or not low.is_of(*source):
+            low = self.low = _Lowered(*source, tensor.detach().to(dtype))
+        return low.leaf
+
     def _is_unseen(self) -> bool:
         """Whether nobody holds the numpy array, or a view into it, any more."""
         return sys.getrefcount(self.host) == 2  # self.host and the argument
@@ -121,7 +153,7 @@ class _Mirror:
             with torch.no_grad():
                 getattr(*self.home).copy_(tensor)
             return
-        self.tensor, self.pending = tensor, None
+        self.tensor, self.pending, self.low = tensor, None, None
         if self.host is None:
             return
         on_device = tensor.device.type != "cpu"
@@ -175,7 +207,8 @@ class Blob:
         self._shape = checked_shape(shape)
         self._data, self._diff = _Mirror(), _Mirror()
         self.learned = learned  # whether autograd differentiates with respect to it
-        self.used: torch.Tensor | None = None  # the leaf that the last forward pass computed with
+        # The leaves that the last forward pass computed with, by their type.
+        self.used: dict[torch.dtype, torch.Tensor] = {}
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -231,13 +264,17 @@ class Blob:
             tensor.requires_grad_(True)
         return tensor
 
-    def use(self, device: torch.device) -> torch.Tensor:
-        """`tensor` for a forward pass, remembered in `used` for the backward pass.
+    def use(self, device: torch.device, low: torch.dtype | None = None) -> torch.Tensor:
+        """`tensor` for a forward pass, if possible in `low`; `used` keeps it for the backward pass.
 
         By then the user may have looked at the data, after which `tensor` can be another one.
         """
-        self.used = self.tensor(device)
-        return self.used
+        tensor = self.tensor(device)
+        lowered = self._data.lowered(tensor, low) if low else None
+        if lowered is not None:
+            tensor = lowered.requires_grad_(tensor.requires_grad)
+        self.used[tensor.dtype] = tensor
+        return tensor
 
     def store(self, tensor: torch.Tensor) -> None:
         """Make a computed tensor this blob's data; its shape becomes the blob's."""
@@ -260,7 +297,8 @@ class Blob:
         self._diff.defer(compute)
 
     def add_diff(self, tensor: torch.Tensor) -> None:
-        """Accumulate a gradient, as Caffe's layers do for their parameters."""
+        """Accumulate a gradient, as Caffe's layers do for their parameters; of any type."""
+        tensor = tensor.float()
         empty = self._diff.is_empty()
         self.store_diff(tensor if empty else self.diff_tensor(tensor.device) + tensor)
 
@@ -325,8 +363,8 @@ class ReshapedBlob(Blob):
     def tensor(self, device: torch.device = _CPU) -> torch.Tensor:
         return self._owner.tensor(device).reshape(self._shape)
 
-    def use(self, device: torch.device) -> torch.Tensor:
-        return self._owner.use(device).reshape(self._shape)
+    def use(self, device: torch.device, low: torch.dtype | None = None) -> torch.Tensor:
+        return self._owner.use(device, low).reshape(self._shape)
 
     def diff_tensor(self, device: torch.device = _CPU) -> torch.Tensor:
         return self._owner.diff_tensor(device).reshape(self._shape)

@@ -122,8 +122,9 @@ class Layer:
         """The blobs as tensors, where and in what the running forward pass computes."""
         if self._device.type == "meta":
             return [torch.empty(blob.shape, device="meta") for blob in self.blobs]
-        weights = [blob.use(self._device) for blob in self.blobs]
-        return [self._cast(weight) for weight in weights] if self.arithmetic == "low" else weights
+        low = self._low if self.arithmetic == "low" else None
+        weights = [blob.use(self._device, low) for blob in self.blobs]
+        return [self._cast(weight) for weight in weights] if low else weights
 
     def run(
         self, *bottoms: torch.Tensor, device: torch.device, low: torch.dtype | None = None

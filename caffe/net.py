@@ -404,9 +404,10 @@ class Net:
         """
         before = {id(blob.owner) for i in range(inside.start) for blob in self._layers[i].blobs}
         shared = [
-            (blob, blob.used)
+            (blob, leaf)
             for blob in self._params_of(inside)
-            if id(blob) in before and blob.used is not None
+            if id(blob) in before
+            for leaf in blob.used.values()
         ]
         border = [
             (self._edges[top], grad)
@@ -430,8 +431,8 @@ class Net:
         self, roots: list[_Top], wanted: list[_Top], layers: Iterable[int], keep_graph: bool
     ) -> Sequence[torch.Tensor | None]:
         """From the roots' diffs the gradients of `wanted`; the parameters' are added to theirs."""
-        used = [(blob, blob.used) for blob in self._params_of(layers)]
-        params = [(blob, leaf) for blob, leaf in used if leaf is not None and leaf.requires_grad]
+        used = [(blob, leaf) for blob in self._params_of(layers) for leaf in blob.used.values()]
+        params = [(blob, leaf) for blob, leaf in used if leaf.requires_grad]
         if not roots or not (wanted or params):
             return [None] * len(wanted)
         diffs = [self._root_diff(top) for top in roots]

@@ -144,3 +144,72 @@ def test_the_loss_scale_falls_at_once_and_rises_with_patience(monkeypatch):
     assert scale.value == 1
     with pytest.raises(caffe.CaffeError, match="not finite whatever the loss scale"):
         scale.update(False)
+
+
+@pytest.mark.parametrize(
+    "change", ["view", "held view", "update", "file", "other net", "precision"]
+)
+def test_changed_weights_are_converted_again(tmp_path, change):
+    net = passed(tmp_path, "bf16")
+    held = net.params["fc"][0].data if change == "held view" else None
+    weights = net.params["fc"][0].data.copy()
+    net.forward()
+    before = net.blobs["fc"].data.copy()
+    if change == "view":
+        net.params["fc"][0].data[...] = -weights
+    elif change == "held view":
+        held[...] = -weights
+    elif change == "update":
+        with torch.no_grad():
+            net.params["fc"][0].tensor().neg_()
+    elif change == "precision":
+        caffe.set_precision("fp16")
+    else:
+        other = net_from_text(tmp_path, NET)
+        for name, blobs in net.params.items():
+            for mine, blob in zip(other.params[name], blobs, strict=True):
+                mine.data[...] = blob.data if name == "conv" else -blob.data
+        other.save(str(tmp_path / "other.caffemodel"))
+        if change == "file":
+            net.copy_from(str(tmp_path / "other.caffemodel"))
+        else:
+            net.share_with(other)
+    net.forward()
+    expected = passed(tmp_path, "fp16").blobs["fc"].data if change == "precision" else -before
+    np.testing.assert_array_equal(net.blobs["fc"].data, expected)
+
+
+def test_weights_that_stay_are_converted_once(tmp_path):
+    net = passed(tmp_path, "bf16")
+    leaves = [net.params[name][0].used[torch.bfloat16] for name in ("conv", "fc")]
+    first = net.params["fc"][0].diff.copy()
+    net.forward()
+    net.backward()
+    for name, leaf in zip(("conv", "fc"), leaves, strict=True):
+        assert net.params[name][0].used[torch.bfloat16] is leaf
+    np.testing.assert_array_equal(net.params["fc"][0].diff, 2 * first)
+
+
+def test_a_parameter_of_layers_in_both_precisions_gets_both_gradients(tmp_path):
+    text = """
+    layer { name: "in" type: "Input" top: "i" input_param { shape { dim: 3 } } }
+    layer { name: "label" type: "Input" top: "label" input_param { shape { dim: 3 dim: 6 } } }
+    layer { name: "embed" type: "Embed" bottom: "i" top: "e" param { name: "w" }
+      embed_param { num_output: 4 input_dim: 6 bias_term: false
+        weight_filler { type: "gaussian" } } }
+    layer { name: "fc" type: "InnerProduct" bottom: "e" top: "fc" param { name: "w" }
+      inner_product_param { num_output: 6 bias_term: false } }
+    layer { name: "loss" type: "EuclideanLoss" bottom: "fc" bottom: "label" top: "loss" }
+    """
+    diffs = []
+    for precision in ("fp32", "bf16"):
+        caffe.set_random_seed(4)
+        caffe.set_precision(precision)
+        net = net_from_text(tmp_path, text)
+        net.blobs["i"].data[...] = [5, 0, 3]
+        net.blobs["label"].data[...] = np.arange(18).reshape(3, 6) % 5
+        net.forward()
+        net.backward()
+        diffs.append(net.params["embed"][0].diff)
+    assert relative_error(diffs[1], diffs[0]) < 1e-2
+    assert (diffs[1] != diffs[0]).any()
