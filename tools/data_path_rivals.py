@@ -1,8 +1,8 @@
 """The data layer of the teacher's nets next to OpenCV alone: what tools/bench.py times.
 
-Both read the same JPEGs of 640x480 with as many threads as there are cores. The rival decodes and
-resizes them and throws them away; ours also mirrors half of them with their boxes, subtracts the
-mean and fills the blobs.
+Both read the same JPEGs of 640x480 with as many threads as there are cores. A rival decodes and
+resizes them, or makes what a net reads of them (cv2.dnn.blobFromImage), and throws it away; ours
+also mirrors half of them with their boxes, subtracts the mean and fills the blobs.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import json
 import multiprocessing
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import cv2
@@ -25,7 +25,9 @@ from roi_pooling_rivals import Calls
 from caffe.memory import keep_freed_memory
 from python_layers.array_file import write_arrays
 from python_layers.prepared_set import PreparedSet
-from python_layers.proposal_data import ProposalData
+from python_layers.proposal_data import DEFAULTS, ProposalData
+
+Load = Callable[[Path], np.ndarray]
 
 WIDTH, HEIGHT, SIDE = 640, 480, 672
 IMAGES, EPOCHS, BATCH, BOXES, CLASSES = 64, 2, 4, 500, 80
@@ -86,24 +88,29 @@ def run_layer(layer: ProposalData, top: list[Top], batches: int) -> None:
     concurrent.futures.wait(layer.pending)  # they would run on while the rival is timed
 
 
-def opencv(paths: Sequence[Path], threads: int) -> Iterator[np.ndarray]:
-    """The images (SIDE, SIDE, 3), in order."""
+def decode(path: Path) -> np.ndarray:
+    """The image (H, W, 3)."""
+    return cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR)
 
-    def load(path: Path) -> np.ndarray:
-        image = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR)
-        return cv2.resize(image, (SIDE, SIDE), interpolation=cv2.INTER_LINEAR)
 
+def resized(path: Path) -> np.ndarray:
+    """(SIDE, SIDE, 3) bytes."""
+    return cv2.resize(decode(path), (SIDE, SIDE), interpolation=cv2.INTER_LINEAR)
+
+
+def net_input(path: Path) -> np.ndarray:
+    """(1, 3, SIDE, SIDE) float32, less the mean."""
+    return cv2.dnn.blobFromImage(decode(path), 1, (SIDE, SIDE), DEFAULTS["mean"])
+
+
+def run_opencv(load: Load, paths: Sequence[Path], threads: int) -> None:
+    """Load the images and throw them away."""
     with concurrent.futures.ThreadPoolExecutor(threads) as pool:
-        yield from pool.map(load, paths)
+        collections.deque(pool.map(load, paths), maxlen=0)
 
 
-def run_opencv(paths: Sequence[Path], threads: int) -> None:
-    """Make the images and throw them away."""
-    collections.deque(opencv(paths, threads), maxlen=0)
-
-
-def calls(memory_kept: bool) -> Calls:
-    """Some epochs by each, OpenCV in a process of its own.
+def calls(load: Load, memory_kept: bool) -> Calls:
+    """Some epochs by each, OpenCV with `load` in a process of its own.
 
     memory_kept: there, too, freed memory is used again as caffe.Net arranges it; otherwise OpenCV
     runs as in any program of its own, and the kernel clears new pages for most of its images.
@@ -121,5 +128,5 @@ def calls(memory_kept: bool) -> Calls:
     )
     return {
         "ProposalData": lambda: run_layer(layer, top, EPOCHS * IMAGES // BATCH),
-        "OpenCV": lambda: process.submit(run_opencv, EPOCHS * paths, threads).result(),
+        "OpenCV": lambda: process.submit(run_opencv, load, EPOCHS * paths, threads).result(),
     }

@@ -2,7 +2,7 @@
 
 import cv2
 import numpy as np
-from data_path_rivals import BATCH, make_set, opencv, run_layer, start_layer
+from data_path_rivals import BATCH, make_set, net_input, resized, run_layer, start_layer
 
 MEAN = np.float32([103.52, 116.28, 123.675])
 
@@ -17,7 +17,10 @@ def test_opencv_makes_our_pixels_but_for_mirror_and_mean(tmp_path):
     assert all(batch.done() for batch in layer.pending)
     mirrored = [mirror for *_, mirror in layer.batches.plan(0)]
     assert set(mirrored) == {False, True}
-    for image, mirror, pixels in zip(opencv(paths, 2), mirrored, top[0].data, strict=True):
+    for path, mirror, pixels in zip(paths, mirrored, top[0].data, strict=True):
+        image = resized(path)
         wanted = (image[:, ::-1] if mirror else image) - MEAN
         np.testing.assert_array_equal(pixels, wanted.transpose(2, 0, 1))
+        (planes,) = net_input(path)
+        np.testing.assert_allclose(pixels, planes[:, :, ::-1] if mirror else planes, rtol=1e-6)
     assert (top[3].data == 0).all()
