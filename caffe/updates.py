@@ -10,6 +10,7 @@ from functools import partial
 
 import numpy as np
 import torch
+from torch.optim.sgd import sgd
 
 from caffe.blob import Blob
 from caffe.device import current_device
@@ -44,9 +45,27 @@ class Rule:
         """
         raise NotImplementedError
 
+    def fused(
+        self, w: Tensors, g: Tensors, history: list[Tensors], rate: float, decay: float
+    ) -> Step | None:
+        """`update` for g + decay * w in one pass over the memory; None where PyTorch has no such.
+
+        Nothing has changed then.
+        """
+        return None
+
 
 class SGD(Rule):
     """h <- momentum * h + rate * g;  w <- w - h. The rate is inside h, as in Caffe."""
+
+    def fused(self, w, g, history, rate, decay):
+        (h,) = history
+        if not self.momentum or not all(map(_lie_alike, w, g, h)):
+            return None
+        # PyTorch's rule has the rate outside h; its dampening leaves as much of g as we want.
+        options = {"lr": 1.0, "dampening": 1 - rate, "nesterov": False, "maximize": False}
+        sgd(w, g, list(h), fused=True, momentum=self.momentum, weight_decay=decay, **options)
+        return lambda i: h[i].clone()
 
     def update(self, w, g, history, rate, t):
         (h,) = history
@@ -132,6 +151,12 @@ class Adam(Rule):
         return _subtract_ratio(w, m, v, self.delta, rate * correction)
 
 
+def _lie_alike(w: torch.Tensor, g: torch.Tensor, h: torch.Tensor) -> bool:
+    """Whether a kernel may take them for three rows of numbers in one order."""
+    dense = w.is_contiguous() or w.is_contiguous(memory_format=torch.channels_last)
+    return dense and w.stride() == g.stride() == h.stride() and w.device.type in ("cpu", "cuda")
+
+
 def _decaying_square(h: Tensors, g: Tensors, decay: float) -> None:
     """h <- decay * h + (1 - decay) * g^2"""
     torch._foreach_mul_(h, decay)
@@ -183,9 +208,10 @@ class Updater:
                 continue
             weights = [self._blobs[i].tensor(device) for i in moving]
             grads = [self._blobs[i].diff_tensor(device) for i in moving]
-            grads = self._regularised(weights, grads, scale, decay)
+            if scale != 1:
+                grads = list(torch._foreach_mul(grads, scale))
             history = self._history_of(moving, weights)
-            step = self._rule.update(weights, grads, history, rate * lr_mult, iteration + 1)
+            step = self._step(weights, grads, history, rate * lr_mult, decay, iteration + 1)
             for k, (i, weight) in enumerate(zip(moving, weights, strict=True)):
                 self._blobs[i].store(weight)  # on a GPU, numpy views are behind from here on
                 self._blobs[i].defer_diff(partial(step, k))
@@ -203,13 +229,16 @@ class Updater:
         norm = float(torch.stack(torch._foreach_norm(grads)).norm()) if grads else 0.0
         return limit / norm if norm > limit else 1.0
 
-    def _regularised(self, w: Tensors, g: Tensors, scale: float, decay: float) -> Tensors:
-        if scale != 1:
-            g = list(torch._foreach_mul(g, scale))
-        if not decay:
-            return g
-        pull = torch._foreach_sign(w) if self._param.regularization_type == "L1" else w
-        return list(torch._foreach_add(g, pull, alpha=decay))
+    def _step(
+        self, w: Tensors, g: Tensors, history: list[Tensors], rate: float, decay: float, t: int
+    ) -> Step:
+        l1 = self._param.regularization_type == "L1"
+        step = None if decay and l1 else self._rule.fused(w, g, history, rate, decay)
+        if step:
+            return step
+        if decay:
+            g = list(torch._foreach_add(g, torch._foreach_sign(w) if l1 else w, alpha=decay))
+        return self._rule.update(w, g, history, rate, t)
 
     def _history_of(self, indices: list[int], weights: Tensors) -> list[Tensors]:
         history: list[Tensors] = []

@@ -9,7 +9,7 @@ import pytest
 from google.protobuf import text_format
 
 import caffe
-from caffe import CaffeError, solver_param
+from caffe import CaffeError, solver_param, updates
 from caffe.proto import caffe_pb2
 from tests.layer_checks import relative_error
 from tests.solver_checks import (
@@ -113,6 +113,36 @@ def test_rule_by_hand(tmp_path, rule, regularisation):
         for blob, param in zip(solver.net.params["ip"], params, strict=True):
             assert relative_error(blob.data, param) <= 2e-6
     assert clipped > 0
+
+
+def test_sgd_in_any_memory_format(tmp_path, monkeypatch):
+    """In one pass over the memory where weights, gradients and history lie alike."""
+    net = """
+    input: "x" input_shape { dim: 2 dim: 3 dim: 7 dim: 6 }
+    layer { name: "conv" type: "Convolution" bottom: "x" top: "conv" convolution_param {
+      num_output: 5 kernel_size: 4 kernel_size: 2 weight_filler { type: "xavier" } } }
+    layer { name: "loss" type: "Reduction" bottom: "conv" top: "loss" loss_weight: 1
+      reduction_param { operation: SUMSQ } }
+    """
+    path = write_solver(tmp_path, f"weight_decay: 0.05 {FIXED} {RULES['SGD']}", net=net)
+    fused, used = updates.sgd, []
+    monkeypatch.setattr(updates, "sgd", lambda *a, **k: used.append(a) or fused(*a, **k))
+    results = []
+    for look in (lambda blob: None, lambda blob: blob.diff, lambda blob: blob.data):
+        caffe.set_random_seed(3)
+        solver = caffe.get_solver(path)
+        solver.net.blobs["x"].data[...] = np.random.default_rng(1).standard_normal((2, 3, 7, 6))
+        used.clear()
+        for _ in range(3):
+            held = look(solver.net.params["conv"][0])
+            solver.step(1)
+        results.append((solver.net.params["conv"][0].data.copy(), len(used)))
+        del held
+    (plain, often), *others = results
+    assert often == 3
+    assert all(count < 3 for _, count in others)
+    for weights, _ in others:
+        np.testing.assert_allclose(weights, plain, rtol=1e-5, atol=1e-7)
 
 
 def test_views_of_parameters_stay_current_and_writable(tmp_path):

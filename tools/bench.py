@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import resource
 import statistics
 import sys
@@ -120,6 +121,7 @@ def main() -> int:
     parser.add_argument("--models", type=Path, default=Path("models"), help="(models)")
     parser.add_argument("--json", type=Path, default=Path("out/bench.json"), help="(%(default)s)")
     options = parser.parse_args()
+    logging.getLogger("caffe").addHandler(logging.NullHandler())  # the nets' logs
     results = measure(options.models)
     scale = list_scale.measure(list_scale.LINES, list_scale.BOXES)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
