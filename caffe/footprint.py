@@ -62,7 +62,7 @@ def of_training(
     """
     learned = [blob.count for blob, _ in net.learnable() if blob.learned]
     every = sum(blob.count for blob, _ in net.learnable())
-    copies = _LOW * sum(learned) if low else 0
+    copies = _LOW * every if low else 0
     kept = _kept(net, low)
     maps, again = _maps(net, kept) if recompute else (sum(k.tops + k.extra for k in kept), 0)
     working = again + max((k.working for k in kept), default=0)
@@ -71,13 +71,15 @@ def of_training(
         return Footprint(_FLOAT * every + copies, gradients, 0, maps, working, 0)
     several = solver.iter_size > 1
     slots = getattr(updates, solver.type).slots
+    at_once = solver.type == "SGD" and solver.momentum and solver.regularization_type != "L1"
+    regularised = bool(solver.weight_decay) and not at_once
     return Footprint(
         weights=_FLOAT * every + copies,
         gradients=gradients * (2 if several else 1),
         history=gradients * slots,
         maps=maps,
         working=working,
-        update=gradients * (bool(solver.weight_decay) + several + (slots > 1)),
+        update=gradients * (regularised + several + (slots > 1)),
     )
 
 

@@ -67,8 +67,10 @@ def test_counted_by_hand():
 
 @pytest.mark.parametrize(("fields", "history", "update"), [
     ({"iter_size": 3}, 1, 1),
-    ({"weight_decay": 0.1}, 1, 1),
-    ({"weight_decay": 0.1, "iter_size": 3}, 1, 2),
+    ({"weight_decay": 0.1}, 1, 0),
+    ({"weight_decay": 0.1, "momentum": 0}, 1, 1),
+    ({"weight_decay": 0.1, "regularization_type": "L1", "iter_size": 3}, 1, 2),
+    ({"weight_decay": 0.1, "type": "Nesterov"}, 1, 1),
     ({"type": "Adam"}, 2, 1),
 ])  # fmt: skip
 def test_what_the_solver_adds(fields, history, update):
@@ -86,7 +88,7 @@ def test_a_pass_alone_has_no_history():
 
 def test_bfloat16_halves_maps_and_copies_weights():
     full, low = (footprint.of_training(tiny(), low=low) for low in (False, True))
-    assert low.weights == full.weights + 2 * LEARNED
+    assert low.weights == full.weights + 2 * (LEARNED + FROZEN)
     assert low.working == full.working / 2
     assert full.maps / 2 < low.maps < full.maps
 
