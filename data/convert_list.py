@@ -152,7 +152,10 @@ def class_names(text):
 
 def main(argv):
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        description=__doc__,
+        epilog="Example: python data/convert_list.py --import-list train.txt --images images "
+        "--classes names.txt --set data/mine/train",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     way = parser.add_mutually_exclusive_group(required=True)
     way.add_argument("--import-list", metavar="LIST", help="list to read (--images, --classes)")

@@ -129,7 +129,10 @@ def download(url, path, kind=None, checksum=None):
 
 def parse(argv):
     """The options; a checksum of the wrong length ends the program."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        description=__doc__.splitlines()[0],
+        epilog="Example: python data/download.py --out VGG_ILSVRC_16_layers.caffemodel",
+    )
     parser.add_argument("url", nargs="?", default=VGG16, help="(VGG16's ImageNet weights)")
     parser.add_argument("--out", help="the file (default: the last part of the URL)")
     checksums = parser.add_mutually_exclusive_group()

@@ -341,6 +341,7 @@ def parse_arguments(argv):
     """The options, as a namespace with `out` and what the manifest holds."""
     parser = argparse.ArgumentParser(
         description="Make the demo data set: drawn scenes with COCO annotations.",
+        epilog="Example: python data/make_demo.py --out data/demo --train 300 --test 100",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     add = parser.add_argument

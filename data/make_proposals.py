@@ -145,7 +145,9 @@ def import_proposals(folder, path, options):
 def parse(argv):
     """The options; those that do not belong together end the program."""
     parser = argparse.ArgumentParser(
-        description=__doc__.splitlines()[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
+        description=__doc__.splitlines()[0],
+        epilog="Example: python data/make_proposals.py --set data/coco/train --boxes 500",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument("--set", required=True, help="folder of the prepared set")
     parser.add_argument("--boxes", type=natural(1), default=500, help="boxes stored per image")

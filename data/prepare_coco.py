@@ -98,7 +98,11 @@ def prepare_coco(annotations, images, out, **options):
 
 
 def main(argv):
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        description=__doc__.splitlines()[0],
+        epilog="Example: python data/prepare_coco.py --annotations instances_val2014.json "
+        "--images val2014 --out data/coco/test",
+    )
     parser.add_argument("--annotations", required=True, help="instances_*.json")
     parser.add_argument("--images", required=True, help="folder of the annotations' file names")
     add_preparation(parser)

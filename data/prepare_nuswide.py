@@ -140,7 +140,11 @@ def prepare_split(root, split, images, labels, out, **options):
 
 
 def main(argv):
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        description=__doc__.splitlines()[0],
+        epilog="Example: python data/prepare_nuswide.py --root data/nuswide "
+        "--images data/nuswide/Flickr --out data/nuswide",
+    )
     parser.add_argument("--root", required=True, help="folder of Concepts81.txt, ImageList, ...")
     parser.add_argument("--images", required=True, help="folder of the images, with sub-folders")
     parser.add_argument("--labels", help=".mat with the labels, instead of TrainTestLabels")

@@ -125,7 +125,11 @@ def prepare_voc(devkit, year, split, out, **options):
 
 
 def main(argv):
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        description=__doc__.splitlines()[0],
+        epilog="Example: python data/prepare_voc.py --devkit VOCdevkit --split trainval "
+        "--out data/voc2007/train",
+    )
     parser.add_argument("--devkit", required=True, help="folder VOCdevkit")
     parser.add_argument("--year", default="2007", help="(2007)")
     parser.add_argument("--split", required=True, help="train, val, trainval, test")

@@ -1,11 +1,17 @@
 """The prepared form: the bytes of its files, and one message for each way they can be wrong."""
 
+import argparse
+import importlib
 import json
 import os
+import pathlib
+import re
+import shlex
 import struct
 
 import cv2
 import numpy as np
+import prepared
 import pytest
 from prepared import write_proposals, write_set
 
@@ -230,3 +236,31 @@ def test_a_set_needs_images_and_boxes_inside_them(tmp_path):
         write_set(tmp_path, tmp_path, ["a.png"], CLASSES, [[1, 0, 0]], [(50, 60)], truth, {})
     with pytest.raises(DataError, match="expected one line of text"):
         write_set(tmp_path, tmp_path, ["a\nb.png"], CLASSES, [[1, 0, 0]], [(5, 6)], truth, {})
+
+
+def tools():
+    """The modules of data/ that are programs."""
+    folder = pathlib.Path(prepared.__file__).parent
+    return sorted(path.stem for path in folder.glob("*.py") if "def main(argv)" in path.read_text())
+
+
+class ParsedError(Exception):
+    """Ends a program behind its command line."""
+
+
+@pytest.mark.parametrize("tool", tools())
+def test_the_example_of_the_help_is_a_command_line(tool, monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "200")
+    main = importlib.import_module(tool).main
+    with pytest.raises(SystemExit, match="0"):
+        main(["--help"])
+    text = capsys.readouterr().out.replace("\\\n", " ")
+    example = re.search(rf"python data/{tool}\.py (.+)", text)[1]
+    parse = argparse.ArgumentParser.parse_args
+
+    def stop(parser, words):
+        raise ParsedError(parse(parser, words))
+
+    monkeypatch.setattr(argparse.ArgumentParser, "parse_args", stop)
+    with pytest.raises(ParsedError):
+        main(shlex.split(example))
