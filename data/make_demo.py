@@ -20,7 +20,7 @@ import pathlib
 
 import cv2
 import numpy as np
-from prepared import natural, run_tool, start_worker
+from prepared import full_disk_named, natural, run_tool, start_worker
 from pycocotools import mask as coco_mask
 from tqdm import tqdm
 
@@ -357,7 +357,8 @@ def parse_arguments(argv):
 def main(argv):
     options = vars(parse_arguments(argv))
     out = options.pop("out")
-    made = make_demo(out, options)
+    with full_disk_named(out):
+        made = make_demo(out, options)
     print(f"{out}: {'made' if made else 'already complete, nothing to do'}")
 
 

@@ -6,6 +6,7 @@ does not depend on the number of workers. See data/README.md.
 
 import argparse
 import concurrent.futures
+import concurrent.futures.process
 import functools
 import hashlib
 import multiprocessing
@@ -92,6 +93,11 @@ def make_shards(folder, shards, meta, model, workers):
             jobs = [pool.submit(make_shard, folder, *shard, meta, model) for shard in missing]
             for job in concurrent.futures.as_completed(jobs):
                 bar.update(job.result())
+        except concurrent.futures.process.BrokenProcessPool:
+            raise DataError(
+                f"{folder}: a worker was killed, most likely for want of memory; run the same "
+                "command again, with fewer --workers: it goes on with what is finished"
+            ) from None
         finally:
             pool.shutdown(cancel_futures=True)
 
@@ -182,8 +188,8 @@ def main(argv):
     options = parse(argv)
     if options.source:
         settings = {"boxes": options.boxes, "score": options.score, "base": options.mat_base}
-        settings |= {"annotations": options.annotations, "frame": options.frame}
-        settings |= {"allow_missing": options.allow_missing}
+        settings |= {"annotations": options.annotations, "allow_missing": options.allow_missing}
+        settings["frame"] = options.frame and [*options.frame]  # as the stored JSON has it
         made = import_proposals(options.set, options.source, settings)
     else:
         settings = {"boxes": options.boxes, "method": options.method, "max_side": options.max_side}

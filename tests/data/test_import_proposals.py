@@ -145,7 +145,7 @@ def test_of_very_many_results_the_best_are_kept(foreign, tmp_path):
 
 
 @pytest.mark.parametrize("frame", [None, (48, 64)])
-def test_released_lists_in_another_order(foreign, tmp_path, frame):
+def test_released_lists_in_another_order(foreign, tmp_path, capsys, frame):
     folder, boxes = foreign
     lines = []
     for number in (3, 1, 0, 2, 6, 5, 4):
@@ -156,6 +156,8 @@ def test_released_lists_in_another_order(foreign, tmp_path, frame):
     (tmp_path / "list.txt").write_text("\n".join(lines))
     words = ["--frame", "48x64"] if frame else []
     check(import_file(folder, tmp_path / "list.txt", *words), boxes, rtol=1e-4 if frame else 0)
+    import_file(folder, tmp_path / "list.txt", *words)
+    assert "already made with these settings" in capsys.readouterr().out
 
 
 def damaged(entry, **values):

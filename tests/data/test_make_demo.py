@@ -1,7 +1,9 @@
 """The demo set: deterministic, valid COCO, complete only when the manifest says so."""
 
 import collections
+import errno
 import json
+import os
 import pathlib
 import subprocess
 import sys
@@ -11,6 +13,8 @@ import make_demo
 import numpy as np
 import pytest
 from pycocotools.coco import COCO
+
+from python_layers.array_file import DataError
 
 OPTIONS = {"train": 7, "test": 3, "objects": 11, "size": 128, "seed": 5}
 
@@ -128,6 +132,15 @@ def test_user_mistakes_are_one_line(tmp_path, capsys):
     assert run.returncode == 1
     assert run.stderr.startswith("make_demo.py: error: [Errno 20] Not a directory: ")
     assert run.stderr.count("\n") == 1
+
+
+def test_a_full_disk_is_one_line(tmp_path, monkeypatch):
+    def full(*args):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(make_demo, "make_split", full)
+    with pytest.raises(DataError, match=f"{tmp_path}: no space left on the disk; free some"):
+        make_demo.main(["--out", str(tmp_path)])
 
 
 def test_a_damaged_manifest_counts_as_none(tmp_path):

@@ -1,5 +1,6 @@
 """Proposals of a set: the same for any number of workers, resumed, checked, measured."""
 
+import concurrent.futures.process
 import errno
 import os
 
@@ -109,6 +110,19 @@ def test_a_full_disk_keeps_the_shards_that_are_made(folder, monkeypatch):
     assert len(list((folder / "proposals.parts").iterdir())) == 3
     monkeypatch.setattr(make_proposals, "make_shard", None)  # nothing is left to compute
     assert make_proposals.make_proposals(folder, SETTINGS, workers=1)
+
+
+def test_a_killed_worker_is_named_and_keeps_the_shards(folder, monkeypatch):
+    class Broken(concurrent.futures.ThreadPoolExecutor):
+        def __init__(self, workers, *args):
+            super().__init__(workers)
+
+        def submit(self, work, *args):
+            raise concurrent.futures.process.BrokenProcessPool("terminated abruptly")
+
+    monkeypatch.setattr(concurrent.futures, "ProcessPoolExecutor", Broken)
+    with pytest.raises(DataError, match=r"set: a worker was killed, .* with fewer --workers"):
+        make_proposals.make_proposals(folder, SETTINGS, workers=1)
 
 
 def test_boxes_that_count_alike(folder, capsys):
