@@ -21,15 +21,23 @@ KEYS = {
     "categories": ("id", "name"),
     "images": ("id", "file_name", "width", "height"),
 }
+NUMBER = (int, float), "a number"
+KINDS = {"file_name": (str, "a text"), "width": NUMBER, "height": NUMBER}
 
 
 def check_entries(coco, path):
-    """DataError for an entry that lacks a key, an id that is there twice or is not listed."""
+    """DataError for an entry that lacks a key, a value of a wrong type, an id twice or unknown."""
     for kind, names in KEYS.items():
         for entry in coco.dataset[kind]:
             absent = [name for name in names if name not in entry]
             if absent:
                 raise DataError(f"{path}: {kind}: id {entry.get('id')}: no {absent[0]!r}")
+            for name in KINDS.keys() & set(names):
+                if not isinstance(entry[name], KINDS[name][0]):
+                    raise DataError(
+                        f"{path}: {kind}: id {entry['id']}: expected {KINDS[name][1]} as {name}, "
+                        f"got {entry[name]!r}; correct it"
+                    )
         ids = collections.Counter(entry["id"] for entry in coco.dataset[kind])
         twice = [number for number, count in ids.items() if count > 1]
         if twice:
@@ -38,7 +46,8 @@ def check_entries(coco, path):
         for key, known in (("image_id", coco.imgs), ("category_id", coco.cats)):
             if annotation[key] not in known:
                 raise DataError(
-                    f"{path}: annotation {annotation['id']}: {key} {annotation[key]} is not listed"
+                    f"{path}: annotation {annotation['id']}: {key} {annotation[key]} is not "
+                    "listed in the file; leave the annotation out, or fetch the file again"
                 )
 
 
@@ -57,7 +66,9 @@ def read_annotations(path):
     except KeyError as error:
         raise DataError(f"{path}: expected COCO instance annotations, got no {error}") from None
     except (ValueError, AssertionError, TypeError) as error:
-        raise DataError(f"{path}: expected COCO instance annotations, got: {error}") from None
+        raise DataError(
+            f"{path}: expected COCO instance annotations, got: {error}; unpack it again"
+        ) from None
     return coco
 
 

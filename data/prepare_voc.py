@@ -13,6 +13,7 @@ import numpy as np
 from prepared import (
     Sample,
     add_preparation,
+    check_names,
     fit_boxes,
     prepare_set,
     print_counts,
@@ -52,7 +53,9 @@ def read_split(folder, split):
             f"{path}: no such file; the splits here: {', '.join(there) or 'none'}; unpack the "
             "archive of that split (the test split has its own)"
         )
-    return read_names(path)
+    names = read_names(path)
+    check_names(names, path)
+    return names
 
 
 def text_of(element, name, where):
@@ -97,7 +100,9 @@ def read_annotation(path, image, year):
         ) from None
     folder = root.findtext("folder", "").strip()
     if folder not in ("", f"VOC{year}"):
-        raise DataError(f"{path}: expected an annotation of VOC{year}, got one of {folder}")
+        raise DataError(
+            f"{path}: expected an annotation of VOC{year}, got one of {folder}; fetch it again"
+        )
     element = root.find("size")
     if element is None:
         raise DataError(f"{path}: expected <size>, got none; correct it")
@@ -105,7 +110,7 @@ def read_annotation(path, image, year):
     objects = enumerate(root.iterfind("object"), 1)
     rows = [read_object(entry, f"{path}: object {number}") for number, entry in objects]
     rows = np.array(rows, np.float32).reshape(-1, 6)
-    rows = fit_boxes(rows, size, lambda row: f"{path}: object {row + 1}")
+    rows[:, :4] = fit_boxes(rows[:, :4], size, lambda row: f"{path}: object {row + 1}")
     labels, difficult = np.zeros(len(CLASSES), np.uint8), rows[:, 5].astype(np.uint8)
     labels[rows[difficult == 0, 4].astype(int)] = 1
     return Sample(image, labels, size, rows[:, [4, 0, 1, 2, 3]], difficult)

@@ -153,7 +153,7 @@ def fit_boxes(boxes, size, name):
         values = " ".join(f"{value:g}" for value in boxes[row])
         raise DataError(
             f"{name(row)}: expected a box inside {size[0]}x{size[1]}, got {values} as its corners "
-            "x1 y1 x2 y2; correct it or leave it out"
+            f"x1 y1 x2 y2{' and score' * (boxes.shape[1] > 4)}; correct it or leave it out"
         )
     fitted = boxes.copy()
     fitted[:, 0:2] = np.clip(first, 0, last)
