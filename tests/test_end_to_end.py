@@ -123,6 +123,8 @@ def test_more_iterations_resume_from_the_last_snapshot(data, runs, tmp_path):
     call("tools/train.py", "student", *here, "--iterations", 3)
     lines = (tmp_path / "seed1" / "student" / "log.jsonl").read_text().splitlines()
     assert [json.loads(line).get("iter") for line in lines] == [None, 1, 2, 3]
+    solver = (tmp_path / "seed1" / "student" / "solver.prototxt").read_text()
+    assert f"random_seed: {1 + 1_000_003 * 1}\n" in solver  # other dropout masks than the first
     told = call("tools/train.py", "student", *here, "--iterations", 4, "--base-lr", 1, code=1)
     assert "started with other options (base_lr None -> 1.0)" in told
     assert told.count("\n") == 1

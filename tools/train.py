@@ -136,6 +136,8 @@ def check_cache(stage: Stage, options: argparse.Namespace) -> None:
 def write_run(stage: Stage, options: argparse.Namespace, start: int) -> tuple[Path, int]:
     """The run's own train.prototxt and solver.prototxt; the solver's path and the batch size."""
     solver = read_solver(stage.name, options)
+    # Other dropout masks from where it stopped than from the beginning.
+    solver.random_seed += 1_000_003 * start
     name = "train_cached" if stage.cache else "train"
     source = net_folder(options, stage.name) / f"{name}.prototxt"
     net = run_files.read_prototxt(source, caffe_pb2.NetParameter())
@@ -168,8 +170,6 @@ def start_solver(stage: Stage, options: argparse.Namespace) -> tuple[caffe.SGDSo
     state = run_files.last_state(stage.folder)
     start = run_files.iteration_of(state) if state else 0
     path, batch_size = write_run(stage, options, start)
-    # Another stream of random numbers from where it stopped than from the beginning.
-    caffe.set_random_seed(options.seed * 1_000_003 + start)
     solver = caffe.get_solver(str(path))
     if options.recompute:
         solver.net.recompute = True
