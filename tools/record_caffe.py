@@ -211,6 +211,9 @@ def describe():
 
 
 def main(words):
+    if len(words) < 2:
+        print(__doc__)
+        return
     what, folder = words[:2]
     if what == "net":
         with open(words[2]) as file:

@@ -117,3 +117,10 @@ def test_runs_in_the_pythons_of_old_caffes():
     python2, python3 = vermin.detect(Path(record_caffe.__file__).read_text(encoding="utf-8"))
     assert python2 <= (2, 7)
     assert python3 <= (3, 4)
+
+
+def test_help_shows_both_calls(capsys):
+    record_caffe.main(["--help"])
+    out = capsys.readouterr().out
+    assert "python record_caffe.py types FOLDER" in out
+    assert "python record_caffe.py net FOLDER JOB.json" in out
