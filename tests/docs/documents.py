@@ -4,7 +4,9 @@ Fenced blocks marked bash or python are run, in the document's order, in a copy 
 A block marked text right below one is what it prints, line by line; `...` is anything. Comments,
 which a reader of the page does not see, change that:
 
-    <!-- not run: REASON -->      above a block: its commands are only parsed
+    <!-- in miniature: NAMES -->  above a block: it is run in a copy of its own, shared by such
+                                  blocks, where miniature.py has put small things of these names
+                                  in the place of large ones
     <!-- printed by: COMMAND -->  above a text block: what this command prints, which may fail
     <!-- file: PATH -->           above a python block: it is this file, and only written
     <!-- after: DOCUMENT -->      anywhere: the blocks are run behind those of that document
@@ -19,7 +21,7 @@ import re
 ROOT = pathlib.Path(__file__).parents[2]
 RUN = ("bash", "python")
 _BLOCK = re.compile(
-    r"(?:^<!-- (?P<key>not run|printed by|file): (?P<value>(?:(?!-->).)+?) -->\n)?"
+    r"(?:^<!-- (?P<key>in miniature|printed by|file): (?P<value>(?:(?!-->).)+?) -->\n)?"
     r"^```(?P<mark>\w*)\n(?P<text>.*?)^```$",
     re.MULTILINE | re.DOTALL,
 )
@@ -28,12 +30,12 @@ _AFTER = re.compile(r"^<!-- after: (\S+) -->$", re.MULTILINE)
 
 @dataclasses.dataclass
 class Block:
-    """Something to run: where it is, its language, why it is not run, what it prints."""
+    """Something to run: where it is, its language, what is in miniature, what it prints."""
 
     where: str  # docs/x.md:line
     mark: str
     text: str
-    reason: str = ""
+    miniature: str = ""
     output: str = ""
     may_fail: bool = False
 
@@ -50,7 +52,7 @@ def after(path):
 
 
 def blocks(path):
-    """The Blocks of a document that are run or parsed."""
+    """The Blocks of a document."""
     content, found, end = path.read_text(encoding="utf-8"), [], 0
     for match in _BLOCK.finditer(content):
         line = content.count("\n", 0, match.start("mark")) + 1

@@ -1,6 +1,7 @@
-"""Every command in README.md and docs/ runs, or where it cannot run here is at least parsed."""
+"""Every command in README.md, CONTRIBUTING.md and docs/ runs, if need be in miniature."""
 
 import argparse
+import contextlib
 import importlib.util
 import re
 import runpy
@@ -8,7 +9,9 @@ import sys
 import time
 
 import pytest
+import torch
 
+from tests.docs import miniature
 from tests.docs.documents import ROOT, after, blocks, documents, prose
 from tests.docs.workspace import Workspace, entry_points
 
@@ -86,14 +89,24 @@ def check_output(block, output):
         place = match.end()
 
 
-def run_document(path, workspace, monkeypatch):
-    """Run, or at least parse, all blocks of a document."""
+def furnished(block, text, small):
+    """The block's commands for the workspace `small`, and what they need there."""
+    miniature.furnish(small, block.miniature)
+    return text if small.gpu else text.replace(" --gpu 0", "")
+
+
+def run_document(path, whole, small, monkeypatch):
+    """Run all blocks of a document: in the workspace `whole`, those in miniature in `small`."""
     earlier = []
     for block in blocks(path):
-        text, begin = shell_text(block, earlier), time.monotonic()
-        if block.reason:
-            check_parsed(workspace, text, block.where, monkeypatch)
-            continue
+        text, workspace, begin = shell_text(block, earlier), whole, time.monotonic()
+        if block.miniature:
+            try:
+                text, workspace = furnished(block, text, small), small
+            except miniature.MissingError as error:
+                print(f"{block.where}: only parsed: {error}")
+                check_parsed(small, text, block.where, monkeypatch)
+                continue
         done = workspace.run(text)
         said = done.stdout + done.stderr
         assert block.may_fail or done.returncode == 0, f"{block.where}: {said}"
@@ -107,11 +120,14 @@ def run_document(path, workspace, monkeypatch):
     "path", [path for path in DOCUMENTS if not after(path)], ids=lambda path: path.stem
 )
 def test_commands(path, tmp_path, monkeypatch):
-    with Workspace(tmp_path) as workspace:
-        run_document(path, workspace, monkeypatch)
-        for later in DOCUMENTS:
-            if after(later) == path:
-                run_document(later, workspace, monkeypatch)
+    together = [path, *(later for later in DOCUMENTS if after(later) == path)]
+    with contextlib.ExitStack() as stack:
+        whole = stack.enter_context(Workspace(tmp_path / "whole"))
+        small = Workspace(tmp_path / "small", gpu=torch.cuda.is_available())
+        if any(block.miniature for each in together for block in blocks(each)):
+            stack.enter_context(small)
+        for each in together:
+            run_document(each, whole, small, monkeypatch)
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.stem)

@@ -15,8 +15,6 @@ HERE = pathlib.Path(__file__).parent
 FOLDERS = ("caffe", "data", "docs", "models", "python_layers", "tests", "tools")
 LEFT_OUT = ("__pycache__", "golden", "demo", "coco", "nuswide", "voc2007")  # below data/ and tests/
 TIMEOUT = 600  # a busy machine is no error
-# Programs of blocks that are not run: nothing of these is wanted here.
-STANDS_FOR_ITSELF = ("docker", "curl", "wget", "unzip", "tar", "pip", "git", "nvidia-smi")
 
 
 def copy_repository(target):
@@ -41,10 +39,14 @@ def write_script(path, text):
 
 
 class Workspace:
-    """A context manager: the copy in `folder`, `run` and `record` for blocks of shell commands."""
+    """A context manager: the copy in `folder`, `run` and `record` for blocks of shell commands.
 
-    def __init__(self, temporary):
-        self.temporary, self.folder = temporary, temporary / "repository"
+    variables: more of the environment of what is run. furnished: what miniature.py has put here.
+    """
+
+    def __init__(self, temporary, gpu=False):
+        self.temporary, self.folder, self.gpu = temporary, temporary / "repository", gpu
+        self.variables, self.furnished = {}, set()
 
     def __enter__(self):
         copy_repository(self.folder)
@@ -78,24 +80,27 @@ class Workspace:
         """The environment of the commands, with the folder of these programs first in PATH."""
         found = f"{self.temporary / programs}:/usr/local/bin:/usr/bin:/bin"
         python = str(self.temporary / programs / "python")
-        threads = {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
-        record = {"RECORD": str(self.temporary / "recorded")}
-        return {**os.environ, **threads, **record, "PATH": found, "PYTHON": python}
+        fixed = {"OMP_NUM_THREADS": "1", "RECORD": str(self.temporary / "recorded")}
+        if not self.gpu:
+            fixed["CUDA_VISIBLE_DEVICES"] = ""
+        return {**os.environ, **fixed, "PATH": found, "PYTHON": python, **self.variables}
 
     def write_programs(self):
         """run/: programs that ask the server; record/: programs that write down their words."""
         programs = {"python": "python"} | entry_points()
         for name, target in programs.items():
             ask = f'exec {sys.executable} -IS {HERE / "ask.py"} {self.socket} {target} "$@"'
-            write_script(self.temporary / "run" / name, f"#!/bin/bash\n{ask}\n")
+            self.add_program(name, ask)
         record = r"""printf '%s\0' "$PWD" "${0##*/}" "$@" >>"$RECORD"; printf '\n\0' >>"$RECORD" """
         for name in programs:
             write_script(self.temporary / "record" / name, f"#!/bin/bash\n{record}\n")
-        for name in STANDS_FOR_ITSELF:
-            write_script(self.temporary / "record" / name, "#!/bin/bash\n")
         write_script(self.folder / ".venv" / "bin" / "activate", "")
         make = 'exec /usr/bin/env -i PATH=/usr/bin:/bin make --dry-run "$@" >/dev/null'
         write_script(self.temporary / "record" / "make", f"#!/bin/bash\n{make}\n")
+
+    def add_program(self, name, text):
+        """Have a shell script found under this name by what is run."""
+        write_script(self.temporary / "run" / name, f"#!/bin/bash\n{text}\n")
 
     def _shell(self, text, programs):
         return subprocess.run(
