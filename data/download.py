@@ -14,10 +14,11 @@ import urllib.error
 import urllib.parse
 import urllib.request
 
-from prepared import full_disk_named, lock, run_tool
+from prepared import full_disk_named, run_tool
 from tqdm import tqdm
 
 from python_layers.array_file import DataError, atomic_file
+from python_layers.only_run import lock
 
 VGG16 = "http://www.robots.ox.ac.uk/~vgg/software/very_deep/caffe/VGG_ILSVRC_16_layers.caffemodel"
 DIGITS = {"sha256": 64, "md5": 32}

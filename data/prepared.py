@@ -4,7 +4,6 @@ import argparse
 import contextlib
 import dataclasses
 import errno
-import fcntl
 import hashlib
 import json
 import os
@@ -19,6 +18,7 @@ from image_files import RECORD, image_sizes, missing_images
 
 from python_layers.array_file import DataError, atomic_file, make_head, write_arrays
 from python_layers.boxes import check_boxes
+from python_layers.only_run import only_run
 
 BOX_TOLERANCE = 1.0  # COCO's own boxes stick out of their images by rounding, never by more
 LEFT_OUT = "left_out.txt"
@@ -102,28 +102,9 @@ def full_disk_named(path):
 
 @contextlib.contextmanager
 def own_folder(folder):
-    """Make the folder and hold it for this process; DataError if another run holds it.
-
-    The lock is the kernel's, on the folder itself: it leaves no file and ends with the process.
-    """
-    with full_disk_named(folder):
-        pathlib.Path(folder).mkdir(parents=True, exist_ok=True)
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            lock(handle, folder)
-            yield
-        finally:
-            os.close(handle)
-
-
-def lock(handle, path):
-    """Lock the open file or folder until it is closed; DataError if another process has."""
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise DataError(
-            f"{path}: another run is writing here; wait for it, or choose another place"
-        ) from None
+    """only_run, and a full disk in it is named."""
+    with full_disk_named(folder), only_run(folder):
+        yield
 
 
 @contextlib.contextmanager

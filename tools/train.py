@@ -40,6 +40,7 @@ from tqdm import tqdm
 
 import caffe
 from caffe.proto import caffe_pb2
+from python_layers.only_run import only_run
 from python_layers.roi_selection import OBJECTNESS
 from python_layers.teacher_cache import TeacherCache, variants_of
 
@@ -256,7 +257,7 @@ def about(stage: Stage, options: argparse.Namespace, batch_size: int) -> dict:
 
 
 def train(stage: Stage, options: argparse.Namespace) -> None:
-    """Run the stage to its last iteration, with a progress bar, log and snapshots."""
+    """Run the stage to its last iteration, unless it is there; DataError if another run does."""
     param = read_solver(stage.name, options)
     total, interval = param.max_iter, param.display or 20
     if run_files.iteration_of(run_files.last_state(stage.folder)) >= total:
@@ -264,8 +265,13 @@ def train(stage: Stage, options: argparse.Namespace) -> None:
         return
     if stage.cache:
         check_cache(stage, options)
-    stage.folder.mkdir(parents=True, exist_ok=True)
-    run_files.check_same_options(stage.folder, _identity(stage, options))
+    with only_run(stage.folder):
+        run_files.check_same_options(stage.folder, _identity(stage, options))
+        go_on(stage, options, total, interval)
+
+
+def go_on(stage: Stage, options: argparse.Namespace, total: int, interval: int) -> None:
+    """Run the stage from its last snapshot to iteration `total`, a log line every `interval`."""
     solver, batch_size = start_solver(stage, options)
     log = Log(stage.folder, solver.iter, about(stage, options, batch_size))
     bar = tqdm(total=total, initial=solver.iter, unit="it", desc=f"{stage.name:8}", mininterval=1)

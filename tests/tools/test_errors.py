@@ -1,5 +1,8 @@
 """How tools end: the exit code, one line about a user's mistake, a traceback of ours."""
 
+import errno
+import os
+
 import errors
 import numpy as np
 import pytest
@@ -22,6 +25,16 @@ def test_the_work_done():
 def test_a_users_mistake_is_one_line(error, capsys):
     assert errors.exit_code("x.py", lambda: fail(error)) == 1
     assert capsys.readouterr().err == "x.py: a: b\n"
+
+
+def test_a_full_disk_has_a_remedy(capsys):
+    error = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "out/log.jsonl")
+    assert errors.exit_code("x.py", lambda: fail(error)) == 1
+    told = capsys.readouterr().err
+    assert told.endswith(
+        "'out/log.jsonl': the disk is full; free some space and run the same command again\n"
+    )
+    assert told.count("\n") == 1
 
 
 def test_interruption(capsys):

@@ -13,6 +13,7 @@ import teacher
 import train
 
 import caffe
+from python_layers.only_run import only_run
 from tests.tools.tiny_stages import losses, write_stages
 
 ROOT = Path(__file__).parents[2]
@@ -67,6 +68,16 @@ def test_the_cache_gives_the_losses_of_the_live_teacher(tiny, trained):
                 assert mine[name] == pytest.approx(other[name], rel=2e-5), stage
         net = caffe.Net(str(runs / "seed1" / stage / "train.prototxt"), caffe.TRAIN)
         assert not [name for name in net.params if name.startswith("teacher_")]
+
+
+def test_a_second_run_in_one_folder_is_refused(tiny, capsys):
+    runs = runs_of(tiny, "twice")
+    words = ["stage1", *tiny[1], "--runs", str(runs), "--iterations", "1"]
+    with only_run(runs / "seed1/stage1"):
+        assert train.main(words) == 1
+        assert not [*(runs / "seed1/stage1").iterdir()]
+    assert "seed1/stage1: another run is writing here; wait for it" in capsys.readouterr().err
+    assert train.main(words) == 0
 
 
 def test_only_the_same_variant_goes_on(tiny, trained, capsys):
