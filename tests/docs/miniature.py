@@ -98,11 +98,11 @@ def set_up(workspace):
 
 
 def demo(workspace):
-    """`make demo` with a dozen images and two iterations a stage."""
+    """`make demo` with a dozen small images and one iteration a stage."""
     set_up(workspace)
     workspace.variables |= {
-        "DRAW": "--train 12 --test 6 --objects 16",
-        "TRAIN": "--iterations 2 --batch-size 4 --display 1",
+        "DRAW": "--train 8 --test 4 --objects 8 --size 64",
+        "TRAIN": "--iterations 1 --batch-size 2 --display 1",
     }
 
 

@@ -1,4 +1,4 @@
-"""Run Python programs in children of one process that has imported caffe already.
+"""Run Python programs in children of one process that has imported already what takes long.
 
     python python_server.py SOCKET ROOT
 
@@ -82,6 +82,6 @@ if __name__ == "__main__":
     # An editable installation would find the checkout's packages before ROOT's.
     sys.meta_path[:] = [finder for finder in sys.meta_path if isinstance(finder, type)]
     sys.path[0] = root
-    importlib.import_module("caffe")
-    importlib.import_module("cv2")
+    for name in ("caffe", "cv2", "torch._dynamo"):  # the last is what PyTorch's meta device imports
+        importlib.import_module(name)
     run(serve(path))
