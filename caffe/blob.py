@@ -8,6 +8,7 @@ results into it, and what the user wrote into it is what the engine reads next.
 
 import math
 import sys
+import warnings
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
@@ -209,6 +210,7 @@ class Blob:
         self.learned = learned  # whether autograd differentiates with respect to it
         # The leaves that the last forward pass computed with, by their type.
         self.used: dict[torch.dtype, torch.Tensor] = {}
+        self._left_out = False  # see `leave_out_diff`
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -220,7 +222,23 @@ class Blob:
 
     @property
     def diff(self) -> np.ndarray:
+        if self._left_out:
+            self._left_out = False
+            warnings.warn(
+                "the training pass of this large net left out the blobs' diffs: this one is zeros; "
+                "the next pass keeps them all, since somebody looks at them",
+                stacklevel=2,
+            )
         return self._diff.view(self._shape)
+
+    @property
+    def diff_seen(self) -> bool:
+        """Whether somebody has asked for `diff`."""
+        return self._diff.views > 0
+
+    def leave_out_diff(self) -> None:
+        """Say so to the first who asks for `diff`: it is not that of the last pass."""
+        self._left_out = True
 
     @property
     def count(self) -> int:
@@ -290,6 +308,7 @@ class Blob:
 
     def store_diff(self, tensor: torch.Tensor) -> None:
         """Make a computed gradient this blob's diff."""
+        self._left_out = False
         self._diff.write(tensor)
 
     def defer_diff(self, compute: Callable[[], torch.Tensor]) -> None:

@@ -28,6 +28,7 @@ from caffe.recompute import stretches
 from caffe.registry import layer_class
 
 _AUTOMATIC = "(automatic)"  # what Caffe calls the top of a loss layer that names none
+_SMALL = 2**22  # numbers in the blobs of a net that keeps their diffs anyway, for 6% of a step
 _PHASES = {"TRAIN": caffe_pb2.TRAIN, "TEST": caffe_pb2.TEST}
 
 
@@ -158,7 +159,8 @@ class Net:
         for j, weight in enumerate(given or default):
             if weight:
                 self._loss_weights[_Top(index, j)] = weight
-                self._blobs[layer.layer_param.top[j]].diff.fill(weight)
+                blob = self._blobs[layer.layer_param.top[j]]
+                blob.store_diff(torch.full(blob.shape, weight))
 
     def _finish(self) -> None:
         read = {source for sources in self._sources for source in sources}
@@ -466,19 +468,29 @@ class Net:
     def forward_backward(self) -> float:
         """One training pass: the loss, and the parameters' gradients added to their diffs.
 
-        Unlike `backward` it keeps no other blob's diff and frees the pass's memory as it goes,
-        unless debug_info or a callback asks for what happens layer by layer.
+        The diffs of a large net's other blobs are kept only if somebody has looked at one of them
+        before; otherwise, unless debug_info or a callback asks for what happens layer by layer, the
+        pass frees its memory as it goes.
         """
         layers = range(len(self._layers))
-        if self.debug_info or any(self._callbacks.values()):
+        if self.debug_info or any(self._callbacks.values()) or self._keeps_diffs():
             loss = self._forward(0, layers[-1])
             self._backward(layers[-1], 0)
         else:
             loss = self._forward_stretches() if self.recompute else self._forward(0, layers[-1])
             roots = [top for top in self._loss_weights if self._has_gradient(top)]
             self._differentiate(roots, [], layers, keep_graph=False)
+            losses = {self._name_of(top) for top in self._loss_weights}
+            for name in self._blobs.keys() - losses:
+                self._blobs[name].leave_out_diff()
         self._release()
         return loss
+
+    def _keeps_diffs(self) -> bool:
+        """Whether the diffs of all blobs outlive a training pass, as in Caffe."""
+        blobs = self._blobs.values()
+        small = sum(blob.count for blob in blobs) <= _SMALL
+        return not self.recompute and (small or any(blob.diff_seen for blob in blobs))
 
     def _forward_stretches(self) -> float:
         """`_forward` of all layers, keeping what the backward pass cannot compute again."""

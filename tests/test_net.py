@@ -1,6 +1,7 @@
 """Net: pycaffe's behaviour of blobs, params, partial passes, sharing and errors."""
 
 import re
+import warnings
 import weakref
 
 import numpy as np
@@ -9,6 +10,7 @@ import torch
 from google.protobuf import text_format
 
 import caffe
+from caffe import net as net_module
 from caffe.device import set_mode_gpu
 from caffe.proto import caffe_pb2
 from tests.layer_checks import net_from_text, relative_error
@@ -357,6 +359,34 @@ def test_too_many_bottoms_are_counted(tmp_path):
         net_from_text(
             tmp_path, MLP.replace('type: "ReLU" bottom: "h"', 'type: "ReLU" bottom: "h" bottom:"x"')
         )
+
+
+@pytest.mark.parametrize("most", [24, 25])
+def test_a_training_pass_keeps_the_diffs_that_somebody_looks_at(tmp_path, monkeypatch, most):
+    """Those of a small net at once, those of a large one from the pass after the first look on."""
+    text = (
+        MLP
+        + """layer { name: "loss" type: "Reduction" bottom: "y" top: "loss" loss_weight: 3
+      reduction_param { operation: SUMSQ } }"""
+    )
+    by_hand, net = net_from_text(tmp_path, text), net_from_text(tmp_path, text)
+    net.share_with(by_hand)
+    x = np.random.default_rng(4).standard_normal((2, 3))
+    by_hand.forward(x=x)
+    by_hand.backward()
+    monkeypatch.setattr(net_module, "_SMALL", most)
+    net.blobs["x"].data[...] = x
+    net.forward_backward()
+    assert net.blobs["loss"].diff == 3
+    if most < 6 + 10 + 8 + 1:
+        with pytest.warns(UserWarning, match="left out the blobs' diffs: this one is zeros"):
+            assert not net.blobs["h"].diff.any()
+        net.forward_backward()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for name in "xhy":
+            assert net.blobs[name].diff.any()
+            np.testing.assert_array_equal(net.blobs[name].diff, by_hand.blobs[name].diff)
 
 
 def test_forward_backward_gives_the_same_parameter_gradients(tmp_path):

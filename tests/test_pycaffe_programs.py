@@ -305,3 +305,33 @@ def test_python_layers_exceptions_are_the_users_own(tmp_path):
     net = net_from_text(tmp_path, FAST_RCNN)
     with pytest.raises(AttributeError, match="_roidb"):
         net.forward()
+
+
+def test_biases_of_four_axes_as_old_weights_have_them(tmp_path):
+    """Caffe takes any shape of the right count."""
+    text = """
+    input: "x" input_shape { dim: 2 dim: 3 dim: 5 dim: 4 }
+    layer { name: "conv" type: "Convolution" bottom: "x" top: "conv" convolution_param {
+      num_output: 6 kernel_size: 3 weight_filler { type: "xavier" } bias_filler { value: 2 } } }
+    layer { name: "fc" type: "InnerProduct" bottom: "conv" top: "fc" inner_product_param {
+      num_output: 7 weight_filler { type: "xavier" } bias_filler { value: 3 } } }
+    """
+    net = net_from_text(tmp_path, text)
+    net.blobs["x"].data[...] = np.random.default_rng(0).standard_normal((2, 3, 5, 4))
+    net.forward()
+    before = net.blobs["fc"].data.copy()
+    for name, count in (("conv", 6), ("fc", 7)):
+        net.params[name][1].reshape(1, 1, 1, count)
+    net.forward()
+    np.testing.assert_array_equal(net.blobs["fc"].data, before)
+    net.blobs["fc"].diff[...] = 1
+    net.backward()
+    assert net.params["fc"][1].diff.shape == (1, 1, 1, 7)
+    np.testing.assert_array_equal(net.params["fc"][1].diff, np.full((1, 1, 1, 7), 2))
+
+
+def test_imports_from_pycaffes_own_module():
+    from caffe import pycaffe
+
+    assert pycaffe.Net is caffe.Net
+    assert all(getattr(pycaffe, name) is getattr(caffe, name) for name in pycaffe.__all__)

@@ -84,7 +84,7 @@ class Convolution(Layer):
 
     def forward(self, *bottoms: torch.Tensor) -> tuple[torch.Tensor, ...]:
         weight, *rest = self.weights
-        bias = rest[0] if rest else None
+        bias = rest[0].flatten() if rest else None  # programs reshape it: its count matters
         if self.axis == 1:
             return tuple(self.convolve(x, weight, bias) for x in bottoms)
         outer, inner = bottoms[0].shape[: self.axis], bottoms[0].shape[self.axis :]

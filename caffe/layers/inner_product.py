@@ -38,4 +38,4 @@ class InnerProduct(Layer):
             weight = weight.t()
         if math.prod(x.shape[self.axis :]) != weight.shape[1]:
             self.fail(f"expected rows of {weight.shape[1]} numbers, got {tuple(x.shape)}")
-        return linear(x.flatten(self.axis), weight, *bias)
+        return linear(x.flatten(self.axis), weight, *(b.flatten() for b in bias))
