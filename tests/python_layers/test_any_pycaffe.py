@@ -1,11 +1,15 @@
 """Python layers and training scripts need nothing that an original pycaffe does not have."""
 
 import ast
+import re
 import sys
 from pathlib import Path
 
 import pytest
 import vermin
+
+import caffe
+from caffe.proto import caffe_pb2
 
 ROOT = Path(__file__).parents[2]
 LAYERS = sorted((ROOT / "python_layers").glob("*.py"))
@@ -41,12 +45,32 @@ PYCAFFE = {
 }
 # What an option asks for that only this engine has.
 ON_REQUEST = {"train.py": {"set_precision"}}
-NET = {"recompute", "loss_scale", "forward_backward", "debug_info", "learnable"}
-NET_ON_REQUEST = {"train.py": {"recompute"}}
+# What objects of BVLC's pycaffe have, and what an expression that is one of them looks like.
+MEMBERS = """
+after_backward after_forward backward before_backward before_forward blob_loss_weights blobs
+bottom_names clear_param_diffs copy_from forward forward_all forward_backward_all inputs layer_dict
+layers load_hdf5 name outputs params reshape save save_hdf5 set_input_arrays share_with top_names
+add_callback apply_update iter net param restore share_weights snapshot solve step test_nets
+channels count data diff height num reshape shape width
+""".split()  # noqa: SIM905
+OBJECT = re.compile(r"(net|solver|blob|(tops?|bottoms?|blobs|params)\[.*\])$")
+MEMBERS_ON_REQUEST = {"train.py": {"recompute"}}
+
+
+def members_of_ours():
+    """What a Solver, a Net and a Blob have here alone."""
+    param = caffe_pb2.SolverParameter(net_param=caffe_pb2.NetParameter(), base_lr=1)
+    param.lr_policy = "fixed"
+    solver = caffe.SGDSolver(param)
+    names = {name for each in (solver, solver.net, caffe.Blob()) for name in dir(each)}
+    return {name for name in names - set(MEMBERS) if not name.startswith("_")}
+
+
+OURS = members_of_ours()
 
 
 def used(path):
-    """(attributes of caffe, imports from it, attributes that only our Net and Solver have)."""
+    """(attributes of caffe, imports from it, members that only our objects have)."""
     attributes, imports, ours = set(), set(), set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Attribute):
@@ -57,8 +81,8 @@ def used(path):
                 imports |= {f"{node.module}.{alias.name}" for alias in node.names}
         elif isinstance(node, ast.Import):
             imports |= {alias.name for alias in node.names if alias.name.startswith("caffe.")}
-        if isinstance(node, ast.Attribute) and ast.unparse(node.value).endswith("net"):
-            ours |= {node.attr} & NET
+        if isinstance(node, ast.Attribute) and OBJECT.search(ast.unparse(node.value)):
+            ours |= {node.attr} & OURS
     return attributes, imports, ours
 
 
@@ -69,16 +93,18 @@ def test_uses_pycaffe_alone(path):
     attributes, imports, ours = used(path)
     assert attributes <= PYCAFFE | ON_REQUEST.get(path.name, set())
     assert imports <= {"caffe.proto.caffe_pb2"}
-    assert ours <= NET_ON_REQUEST.get(path.name, set())
+    assert ours <= MEMBERS_ON_REQUEST.get(path.name, set())
 
 
 def test_what_counts_as_use(tmp_path):
     path = tmp_path / "x.py"
     path.write_text(
         "import caffe, caffe.io\nfrom caffe.proto import caffe_pb2\n"
-        "caffe.Net(1).x = caffe.fast()\nsolver.net.recompute = 1\ntable.debug_info\n"
+        "caffe.Net(1).x = caffe.fast()\nsolver.net.recompute = 1\ntable.learned\n"
+        "net.blobs[name].tensor()\nmy_solver.smoothed_loss\nbottom[0].diff_tensor, top[0].data\n"
     )
-    assert used(path) == ({"Net", "fast"}, {"caffe.io", "caffe.proto.caffe_pb2"}, {"recompute"})
+    ours = {"recompute", "tensor", "smoothed_loss", "diff_tensor"}
+    assert used(path) == ({"Net", "fast"}, {"caffe.io", "caffe.proto.caffe_pb2"}, ours)
 
 
 @pytest.mark.parametrize("path", LAYERS, ids=lambda path: path.name)
