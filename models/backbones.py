@@ -75,6 +75,8 @@ class MobileNetV1(Backbone):
 BACKBONES = {"vgg16": Branch, "mobilenet_v1": MobileNetV1, "resnet18": ResNet18}
 TITLES = {"mobilenet_v1": "MobileNet v1", "resnet18": "ResNet-18"}  # of those beside VGG16
 
+PRETRAIN_RATES = {"mobilenet_v1": 3e-3}  # where VGG16's does not do
+
 
 def student_branch(n: caffe.NetSpec, dataset: Dataset, mode: str, new_rate: float = 1) -> Branch:
     """The student's branch of a net."""

@@ -23,7 +23,7 @@ from pathlib import Path
 
 import cards
 import preset_table
-from backbones import TITLES
+from backbones import PRETRAIN_RATES, TITLES
 from baselines import BASELINES
 from datasets import DATASETS, Dataset
 from google.protobuf import text_format
@@ -76,7 +76,11 @@ def messages(dataset: Dataset) -> dict[str, tuple[Message, str]]:
 def of_backbone(dataset: Dataset, backbone: str) -> Dataset:
     """The data set with another backbone of the student."""
     title = f"{dataset.title}, student {TITLES[backbone]}"
-    return dataclasses.replace(dataset, backbone=backbone, title=title)
+    recipes = dict(dataset.recipes)
+    if "pretrain" in recipes and backbone in PRETRAIN_RATES:
+        rate = PRETRAIN_RATES[backbone]
+        recipes["pretrain"] = dataclasses.replace(recipes["pretrain"], base_lr=rate)
+    return dataclasses.replace(dataset, backbone=backbone, title=title, recipes=recipes)
 
 
 def header(title: str, what: str, origin: str = "models/generate.py") -> str:

@@ -80,6 +80,15 @@ def test_the_demos_numbers_are_those_of_the_readme():
         assert f"mAP {number} %" in (generate.ROOT / "demo" / stage / "readme.md").read_text()
 
 
+def test_the_demos_other_backbones_numbers_are_those_of_the_table():
+    table = (generate.ROOT / "README.md").read_text()
+    for backbone, (alone, distilled) in cards.DEMO_BACKBONES.items():
+        assert f"| `{backbone}` | {alone} | {distilled} |" in table
+        card = (generate.ROOT / "demo" / backbone / "readme.md").read_text()
+        assert f"{alone} without distillation" in card
+        assert distilled in card.replace("\n", " ")
+
+
 def test_operations_of_coco_are_those_of_vgg16():
     # 15.35 billion weights are used at 224 x 224, 123.6 million in the three last layers
     param = read_text(generate.ROOT / "coco/student/train.prototxt", caffe_pb2.NetParameter())
