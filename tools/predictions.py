@@ -124,6 +124,8 @@ def saved(path: pathlib.Path, folder: str | None = None) -> tuple[np.ndarray, np
         scores = np.load(path, allow_pickle=False)
         origin = json.loads(note.read_text(encoding="utf-8"))
         folder = folder or origin["set"]
+    except FileNotFoundError as error:
+        raise UserError(f"{error.filename}: no such file") from None
     except OSError as error:
         raise UserError(f"{error.filename}: cannot read: {error.strerror}") from None
     except (ValueError, KeyError, TypeError):

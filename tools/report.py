@@ -276,7 +276,8 @@ def run_facts(logs: dict[str, dict[int, Log]], result: dict) -> list[tuple[str, 
     facts = [
         ("Data set", [f"{result['dataset']}, {result['images']:,} test images"]),
         ("Seeds", [", ".join(map(str, sorted({run["seed"] for run in runs})))]),
-        ("Commands (first seed)", [about["command"] for about in first if "command" in about]),
+        # One command may have trained several stages.
+        ("Commands (first seed)", [*dict.fromkeys(a["command"] for a in first if "command" in a)]),
         ("Training time (per seed)", times),
         ("Training started", started[:1]),
         ("Trained on", sorted({about["hardware"] for about in first if "hardware" in about})),
@@ -290,7 +291,8 @@ def run_facts(logs: dict[str, dict[int, Log]], result: dict) -> list[tuple[str, 
 def headline(result: dict) -> str:
     """The result in one sentence, whichever way it went."""
     mean = {row["row"]: row["mean"]["mAP"] for row in result["rows"]}
-    if any(mean.get(name) is None for name in (table.STUDENT, table.DISTILLED)):
+    gains = {line["row"]: line["mean"]["mAP"] for line in result["differences"]}
+    if gains.get(table.GAIN) is None:
         return "Evaluation of " + ", ".join(mean) + "."
     before, after = mean[table.STUDENT], mean[table.DISTILLED]
     verb = "raises" if after > before else "does not raise"
@@ -298,7 +300,7 @@ def headline(result: dict) -> str:
         f"Distillation {verb} the student's mAP: {before:.1f} without, {after:.1f} with it "
         f"({after - before:+.1f} points)"
     )
-    share = next((d["mean"]["mAP"] for d in result["differences"] if d["row"] == table.SHARE), None)
+    share = gains.get(table.SHARE)
     teacher = mean.get(table.TEACHER)
     if share is None or after <= before:
         return text + "."
@@ -355,17 +357,21 @@ def make_examples(
     scores: dict[tuple[str, int], np.ndarray],
     options: argparse.Namespace,
 ) -> list[dict]:
-    """Images with the first seed's teacher and students; none unless all three are there."""
-    first = min(candidate.seed for candidate in candidates)
-    rows = {c.row: c for c in candidates if c.seed == first}
-    if not {table.STUDENT, table.TEACHER, table.DISTILLED} <= set(rows):
+    """Images with teacher and students of the first seed that has all three; none without one."""
+    parts = [
+        {c.seed: c for c in candidates if c.row == row}
+        for row in (table.STUDENT, table.DISTILLED, table.TEACHER)
+    ]
+    seeds = set.intersection(*map(set, parts))
+    if not seeds:
         return []
+    first = min(seeds)
     students = {row: scores[row, first] for row in (table.STUDENT, table.DISTILLED)}
     pools = [p[:EXAMPLE_POOL] for p in students.values()]
     wanted = choose_examples(*pools, options.examples)
     if not wanted:
         return []
-    teacher = rows[table.TEACHER]
+    teacher = parts[-1][first]
     feed = Feed(teacher.model, teacher.weights, options.folder, options.batch_size)
     boxes = teacher_boxes(feed, wanted)
     return [example(feed.set, index, boxes[index], students) for index in wanted]

@@ -113,14 +113,20 @@ def compared(names: Iterable[str]) -> dict[str, tuple[str, str]]:
     return {name: pair for name, pair in found.items() if set(pair) <= set(names)}
 
 
-def differences(rows: Mapping[str, Values]) -> list[dict]:
+def differences(
+    rows: Mapping[str, Values], seeds: Mapping[str, list[int]] | None = None
+) -> list[dict]:
     """The gain of distillation, the teacher's lead and the share of that lead that was closed.
 
     share = 100 (w/ - w/o) / (teacher - w/o) of the means, None where the teacher does not lead.
-    Empty unless the rows hold a student without distillation and what to compare it with.
+    Rows of unlike `seeds` are not compared: the seed would be taken for the method. Empty unless
+    the rows hold a student without distillation and what to compare it with.
     """
+    seeds = seeds or {}
     found = {
-        name: subtract(rows[left], rows[right]) for name, (left, right) in compared(rows).items()
+        name: subtract(rows[left], rows[right])
+        for name, (left, right) in compared(rows).items()
+        if seeds.get(left) == seeds.get(right)
     }
     lines = [{"row": name, "mean": mean} for name, mean in found.items()]
     if GAIN in found and GAP in found:
@@ -155,6 +161,7 @@ def build_table(
         groups.setdefault(run.row, []).append(run)
     rows = [mean_row(name, group) for name, group in groups.items()]
     means = {row["row"]: row["mean"] for row in rows}
+    seeds = {row["row"]: seeds_of(row) for row in rows}
     paper = paper_numbers(dataset)
     first = next(iter(groups.values()))[0]
     return {
@@ -166,7 +173,7 @@ def build_table(
         "conventions": [*conventions.describe(), *tested],
         "resamples": len(first.resamples),
         "rows": rows,
-        "differences": add_intervals(differences(means), groups),
+        "differences": add_intervals(differences(means, seeds), groups),
         "paper": paper,
         "paper_differences": differences(paper["rows"]),
     }
@@ -241,6 +248,23 @@ def sections(table: dict) -> list[list[tuple[str, str, list[str]]]]:
     return [part for part in parts if part]
 
 
+def seeds_of(row: Mapping) -> list[int]:
+    """The seeds that a row of the table is the mean over."""
+    return sorted(run["seed"] for run in row["runs"])
+
+
+def partial_notes(table: dict) -> list[str]:
+    """A line for each row that lacks seeds which another row has."""
+    every = sorted({seed for row in table["rows"] for seed in seeds_of(row)})
+    wanted = ", ".join(map(str, every))
+    return [
+        f"{row['row']}: of seed {', '.join(map(str, seeds_of(row)))} alone, not of {wanted}: its "
+        "mean does not compare with those over other seeds"
+        for row in table["rows"]
+        if seeds_of(row) != every
+    ]
+
+
 def notes(table: dict) -> list[str]:
     """The lines under a table: what was counted, the conventions, what the sources mean."""
     left_out = table["classes"] - table["classes_counted"]
@@ -258,7 +282,7 @@ def notes(table: dict) -> list[str]:
     quoted = [f"paper, quoted: {table['paper']['source']}"] if table["paper"]["rows"] else []
     explained = [gap] if table["differences"] else []
     resampled = [drawn] if table["resamples"] else []
-    return [counted, *table["conventions"], *resampled, *explained, *quoted]
+    return [counted, *partial_notes(table), *table["conventions"], *resampled, *explained, *quoted]
 
 
 def print_table(table: dict, console: Console) -> None:

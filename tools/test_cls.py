@@ -10,7 +10,8 @@
 One table per data set: what was measured, the paper's numbers for these rows, numbers it quotes.
 Without --weights it looks below the run folder for seed<k>/student, seed<k>/wsddn, seed<k>/stage2,
 <method>/stage2 of other methods of distillation, <backbone>/student and <backbone>/stage2 of other
-students, and takes the last snapshot of each.
+students, and takes the last snapshot of each. A row of only some of the seeds is shown over
+those, which a line under the table says, and has no difference to rows of other seeds.
 Predictions are kept next to the snapshots, so a second call, with other conventions for instance,
 runs no net; --predictions needs neither net nor weights. table.json and table.csv are always
 written into the run folder; --format says what is printed.
@@ -96,20 +97,17 @@ def trained(folder: pathlib.Path) -> bool:
 def find_candidates(
     runs: pathlib.Path, models: pathlib.Path, set_folder: str | None = None
 ) -> list[Candidate]:
-    """The last snapshot of every stage and seed, rows in the table's order.
+    """The last snapshot of every stage and seed that has one, rows in the table's order.
 
-    UserError if a seed lacks a stage that another seed has (the means would not compare), or if
-    there is no snapshot at all.
+    UserError if there is none at all.
     """
     seeds = seed_folders(runs)
-    found = []
-    for row, stage, model in STAGES:
-        if not any(trained(folder / stage) for _, folder in seeds):
-            continue
-        net = models / model / "test.prototxt"
-        found += [
-            Candidate(row, n, net, last_weights(folder / stage), set_folder) for n, folder in seeds
-        ]
+    found = [
+        Candidate(row, n, models / model / "test.prototxt", last_weights(path / stage), set_folder)
+        for row, stage, model in STAGES
+        for n, path in seeds
+        if trained(path / stage)
+    ]
     if not found:
         wanted = f"{runs}/seed<k>/{{{','.join(stage for _, stage, _ in STAGES)}}}"
         raise UserError(f"no snapshot *_iter_<n>.caffemodel in {wanted}; train first")
@@ -274,7 +272,9 @@ def add_convention_options(parser: argparse.ArgumentParser) -> None:
     rules.add_argument(
         "--convention", choices=metrics.CONVENTIONS, default="srn", help="(default: %(default)s)"
     )
-    rules.add_argument("--threshold", type=float, help="in place of the convention's")
+    rules.add_argument(
+        "--threshold", type=probability, metavar="P", help="0 to 1, in place of the convention's"
+    )
     rules.add_argument(
         "--top-k-rule", choices=metrics.TOP_RULES,
         help="Top-3: only labels that reach the threshold, or always three",
@@ -289,6 +289,16 @@ def add_convention_options(parser: argparse.ArgumentParser) -> None:
 def whole(text: str) -> int:
     """An option's whole number from 0 on."""
     return 0 if text == "0" else natural(text)
+
+
+def probability(text: str) -> float:
+    """An option's number from 0 to 1; argparse answers anything else in one line."""
+    try:
+        if 0 <= float(text) <= 1:
+            return float(text)
+    except ValueError:
+        pass
+    raise argparse.ArgumentTypeError(f"expected a number from 0 to 1, got {text!r}")
 
 
 def set_device(gpu: int | None) -> None:

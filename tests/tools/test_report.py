@@ -144,6 +144,22 @@ def test_a_run_without_a_teacher_has_no_examples(project):
     assert "Change per class" in page.text
 
 
+def test_a_seed_without_the_distilled_student(project):
+    (project / "out/tiny/seed1/stage2").rename(project / "elsewhere")
+    text = page_of(project).text
+    assert "S-Cls (w/): of seed 2 alone, not of 1, 2: its mean does not compare" in text
+    assert "Evaluation of S-Cls (w/o), T-WDet, S-Cls (w/)." in text
+    assert "Examples" in text, "of seed 2, which has all"
+
+
+def test_a_command_that_trained_two_stages_stands_there_once(project):
+    for stage in ("stage1", "stage2"):
+        path = project / "out/tiny/seed1" / stage / "log.jsonl"
+        content = path.read_text().replace(f"tools/train.py {stage}", "tools/train.py both")
+        path.write_text(content)
+    assert page_of(project).text.count("tools/train.py both") == 1
+
+
 def test_what_is_missing_is_one_line(project, capsys):
     (project / "data/tiny/train/set.json").unlink()
     assert report.main(["--dataset", "tiny"]) == 1

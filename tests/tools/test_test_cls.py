@@ -148,7 +148,6 @@ def test_rows_of_your_own():
         ("data/tiny/test/set.json", "data/tiny/test/set.json: no such file"),
         ("data/tiny/test/proposals.arr", "proposals.arr: no such file"),
         ("data/tiny/test/004.png", "004.png: cannot read the image"),
-        ("out/tiny/seed2/stage2", "out/tiny/seed2/stage2: no snapshot"),
     ],
 )
 def test_what_is_missing_is_one_line(project, capsys, gone, message):
@@ -298,7 +297,7 @@ def test_kept_predictions_are_a_row_without_net_or_weights(project, capsys):
     assert test_cls.main([*RUNS, *row]) == 1
     assert "expected predictions and student_iter_20.predictions.json" in capsys.readouterr().err
     assert test_cls.main([*RUNS, "--predictions", "mine", "none.npy"]) == 1
-    assert "none.npy: cannot read: No such file" in capsys.readouterr().err
+    assert "none.npy: no such file" in capsys.readouterr().err
 
 
 def second_data_set(project):
@@ -376,6 +375,37 @@ def test_the_bootstrap_can_be_left_out_and_changes_no_value():
     assert result()["rows"][0]["mean"] == without["rows"][0]["mean"]
     low, high = result()["rows"][0]["interval"]
     assert low <= result()["rows"][0]["mean"]["mAP"] <= high or low > 0
+
+
+def test_a_row_of_some_seeds_is_shown_over_those_and_compared_with_none(project, capsys):
+    (project / "out/tiny/seed2/stage2").rename(project / "elsewhere")
+    assert test_cls.main([*RUNS, "--format", "latex"]) == 0
+    note = (
+        "S-Cls (w/): of seed 1 alone, not of 1, 2: its mean does not compare with those over "
+        "other seeds"
+    )
+    assert note in capsys.readouterr().out
+    rows = {row["row"]: row for row in result()["rows"]}
+    assert {name: [run["seed"] for run in row["runs"]] for name, row in rows.items()} == {
+        "S-Cls (w/o)": [1, 2], "T-WDet": [1, 2], "S-Cls (w/)": [1],
+    }  # fmt: skip
+    expected = metrics.evaluate(
+        formula("out/tiny/seed1/stage2/stage2_iter_20.caffemodel"),
+        PreparedSet("data/tiny/test").labels,
+    )
+    assert rows["S-Cls (w/)"]["mean"] == pytest.approx(expected, abs=1e-6)
+    assert [line["row"] for line in result()["differences"]] == ["T-WDet - w/o"]
+    for style in ("terminal", "markdown"):
+        test_cls.main([*RUNS, "--format", style])
+        assert note in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("word", ["3", "-0.1", "nan", "half"])
+def test_a_threshold_is_a_number_from_0_to_1(capsys, word):
+    with pytest.raises(SystemExit):
+        test_cls.main([*RUNS, f"--threshold={word}"])
+    told = f"--threshold: expected a number from 0 to 1, got '{word}'"
+    assert told in capsys.readouterr().err
 
 
 def test_other_methods_of_distillation_have_rows_of_their_own(project):
