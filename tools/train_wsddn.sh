@@ -3,4 +3,5 @@
 # Options as in `python tools/train.py --help`; the same command resumes.
 set -euo pipefail
 tools=$(dirname "$0")
-exec "$("$tools/python.sh")" "$tools/train.py" wsddn "$@"
+python=$("$tools/python.sh")
+exec "$python" "$tools/train.py" wsddn "$@"
