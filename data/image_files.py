@@ -54,8 +54,10 @@ def examine(root, image, known):
             return known
         height, width = decode_image(path).shape[:2]
         return [*now, width, height]
-    except (DataError, OSError) as error:
-        return str(error)
+    except OSError as error:
+        return error.strerror
+    except DataError as error:  # "path: what is wrong; remedy": callers name path and remedy
+        return str(error).removeprefix(f"{path}: ").partition("; ")[0]
 
 
 def image_sizes(root, images, out):

@@ -22,7 +22,8 @@ KEYS = {
     "images": ("id", "file_name", "width", "height"),
 }
 NUMBER = (int, float), "a number"
-KINDS = {"file_name": (str, "a text"), "width": NUMBER, "height": NUMBER}
+TEXT = str, "a text"
+KINDS = {"file_name": TEXT, "name": TEXT, "width": NUMBER, "height": NUMBER}
 
 
 def check_entries(coco, path):
@@ -42,6 +43,7 @@ def check_entries(coco, path):
         twice = [number for number, count in ids.items() if count > 1]
         if twice:
             raise DataError(f"{path}: {kind}: id {twice[0]} is there twice; leave one of them out")
+    check_category_names(coco.dataset["categories"], path)
     for annotation in coco.dataset["annotations"]:
         for key, known in (("image_id", coco.imgs), ("category_id", coco.cats)):
             if annotation[key] not in known:
@@ -49,6 +51,19 @@ def check_entries(coco, path):
                     f"{path}: annotation {annotation['id']}: {key} {annotation[key]} is not "
                     "listed in the file; leave the annotation out, or fetch the file again"
                 )
+
+
+def check_category_names(categories, path):
+    """DataError for a name that two categories have: their labels could not be told apart."""
+    ids = {}
+    for category in categories:
+        name, number = category["name"], category["id"]
+        if name in ids:
+            raise DataError(
+                f"{path}: categories: ids {ids[name]} and {number} are both named {name!r}; "
+                "rename one of them, or make them one"
+            )
+        ids[name] = number
 
 
 def read_annotations(path):

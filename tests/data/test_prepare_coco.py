@@ -85,8 +85,13 @@ def test_unreadable_images_stop_or_are_counted(tmp_path, coco):
     (tmp_path / "images").mkdir(exist_ok=True)
     path = tmp_path / "images" / "3.jpg"
     path.write_bytes(path.read_bytes()[:200])
-    with pytest.raises(DataError, match=r"3\.jpg: expected a whole JPEG or PNG image, got 200"):
+    with pytest.raises(DataError) as caught:
         prepare(tmp_path, coco)
+    assert str(caught.value) == (
+        f"1 of 4 images cannot be used, all of them listed in {tmp_path}/out/left_out.txt; the "
+        "first: 3.jpg: unreadable: expected a whole JPEG or PNG image, got 200 bytes that do not "
+        "decode; fetch them again, or leave them out with --skip-unreadable"
+    )
     counts = prepare(tmp_path, coco, skip_unreadable=True)
     assert counts == {"raw": 5, "without_labels": 1, "missing": 0, "unreadable": 1, "kept": 3}
     assert PreparedSet(tmp_path / "out").images == ["1.jpg", "4.jpg", "0.jpg"]
@@ -221,6 +226,11 @@ def change(kind, number, **values):
         (change("images", 3, file_name="1.jpg"), r"json: image 1\.jpg is listed twice; leave one"),
         (change("images", 3, id=10), "json: images: id 10 is there twice; leave one of them out"),
         (change("categories", 0, id=3), "categories: id 3 is there twice"),
+        (
+            change("categories", 2, name="toad"),
+            "instances.json: categories: ids 90 and 7 are both named 'toad'; rename one of them",
+        ),
+        (change("categories", 2, name=7), "id 7: expected a text as name, got 7; correct it"),
         (change("images", 3, width=None), r"id \d+: expected a number as width, got None; correct"),
         (change("images", 3, file_name=5), r"id \d+: expected a text as file_name, got 5; correct"),
         (lambda coco: coco["images"][2].pop("width"), "images: id 30: no 'width'"),
@@ -238,7 +248,8 @@ def test_missing_and_malformed_files_are_named(tmp_path, coco):
     with pytest.raises(DataError, match=r"none\.json: no such file: expected COCO instance"):
         prepare_coco.prepare_coco(tmp_path / "none.json", tmp_path, tmp_path / "out")
     (tmp_path / "bad.json").write_text('{"images": [')
-    with pytest.raises(DataError, match=r"bad\.json: expected COCO instance annotations, got"):
+    told = r"bad\.json: expected COCO instance annotations, got: .*char 12\); unpack it again$"
+    with pytest.raises(DataError, match=told):
         prepare_coco.prepare_coco(tmp_path / "bad.json", tmp_path, tmp_path / "out")
     path = tmp_path / "instances.json"
     path.write_text(json.dumps(coco))

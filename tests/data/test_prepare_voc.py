@@ -74,7 +74,10 @@ def edit(old, new, name="Annotations/000005.xml", count=1):
         ),
         (edit("<width>23", "<width>24"), r"000005\.jpg: expected 24x17 pixels as .*, got 23x17"),
         (edit("size", "big", count=-1), r"000005\.xml: expected <size>, got none"),
-        (edit("VOC2007", "VOC2012"), r"000005\.xml: expected an annotation of VOC2007, got one"),
+        (
+            edit("VOC2007", "VOC2012"),
+            r"000005\.xml: expected an annotation of VOC2007, got one of VOC2012; fetch it again$",
+        ),
         (
             edit("000006", "000005", "ImageSets/Main/trainval.txt"),
             r"trainval\.txt: image 000005 is listed twice",
@@ -89,7 +92,8 @@ def edit(old, new, name="Annotations/000005.xml", count=1):
         ),
         (
             lambda folder: folder.rename(folder.with_name("VOC2012")),
-            "expected the folder VOC2007, got VOC2012; unpack the archive of that year",
+            "expected the folder VOC2007, got VOC2012; unpack the archive of that year, or name "
+            "another one with --year$",
         ),
     ],
 )
