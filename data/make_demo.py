@@ -20,7 +20,7 @@ import pathlib
 
 import cv2
 import numpy as np
-from prepared import full_disk_named, natural, run_tool, start_worker
+from prepared import natural, own_folder, run_tool, start_worker
 from pycocotools import mask as coco_mask
 from tqdm import tqdm
 
@@ -328,7 +328,8 @@ def make_demo(out, options, workers=None):
         return False
     manifest.unlink(missing_ok=True)
     objects = {"train": options["objects"], "test": max(1, options["objects"] // 10)}
-    with multiprocessing.Pool(workers, start_worker) as pool:
+    # A forked worker would keep the folder's lock when this process is killed.
+    with multiprocessing.get_context("spawn").Pool(workers, start_worker) as pool:
         for split in SPLITS:
             make_split(
                 pool, out, split, options[split], objects[split], options["size"], options["seed"]
@@ -357,7 +358,7 @@ def parse_arguments(argv):
 def main(argv):
     options = vars(parse_arguments(argv))
     out = options.pop("out")
-    with full_disk_named(out):
+    with own_folder(out):
         made = make_demo(out, options)
     print(f"{out}: {'made' if made else 'already complete, nothing to do'}")
 

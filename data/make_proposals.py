@@ -119,6 +119,11 @@ def make_proposals(folder, settings, model=None, workers=None):
     """Write proposals.arr of the prepared set; False if it was there, with the same settings."""
     prepared, target = PreparedSet(folder), pathlib.Path(folder, "proposals.arr")
     if model:
+        if not pathlib.Path(model).is_file():
+            raise DataError(
+                f"{model}: no such file: expected a structured forest (model.yml.gz); "
+                "data/README.md says where it is, edgeboxes goes without one, too"
+            )
         settings = {**settings, "model_sha256": file_sha256(model)}
     meta = {"images_sha256": prepared.images_sha256, "settings": {**settings, "version": VERSION}}
     with own_folder(folder):

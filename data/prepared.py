@@ -41,7 +41,9 @@ def run_tool(main):
     try:
         main(sys.argv[1:])
     except (DataError, OSError) as error:
-        sys.exit(f"{pathlib.Path(sys.argv[0]).name}: error: {error}")
+        named = isinstance(error, OSError) and error.filename is not None
+        text = f"{error.filename}: {error.strerror}" if named else error
+        sys.exit(f"{pathlib.Path(sys.argv[0]).name}: error: {text}")
     except KeyboardInterrupt:
         sys.exit(f"{pathlib.Path(sys.argv[0]).name}: interrupted")
 

@@ -11,8 +11,14 @@ from python_layers.array_file import DataError
 
 @contextlib.contextmanager
 def only_run(folder):
-    """Make the folder and hold it for this process; DataError if another run holds it."""
-    pathlib.Path(folder).mkdir(parents=True, exist_ok=True)
+    """Make the folder and hold it for this process.
+
+    DataError if another run holds it, or a file is where it should be.
+    """
+    try:
+        pathlib.Path(folder).mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        raise DataError(f"{folder}: expected a folder, got a file; choose another place") from None
     handle = os.open(folder, os.O_RDONLY)
     try:
         lock(handle, folder)

@@ -18,8 +18,6 @@ it into memory.
 """
 
 import contextlib
-import errno
-import fcntl
 import hashlib
 import math
 import os
@@ -164,7 +162,7 @@ def size_of(path, arrays, variants, images, meta):
 class Writer:
     """Fills a cache, entry by entry; an entry counts only when all of it is on the disk.
 
-    Use it inside `alone`: two writers of one file would not see each other.
+    Use it inside `only_run`: two writers of one file would not see each other.
     """
 
     def __init__(self, path, file):
@@ -190,9 +188,7 @@ class Writer:
                 rows = len(next(iter(arrays.values())))
                 self._put("rows", variant, image, np.array(rows))
         except OSError as error:
-            full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-            remedy = "; free some space and run the same command, which goes on" if full else ""
-            raise OSError(error.errno, f"{error.strerror}{remedy}", str(self.path)) from None
+            raise OSError(error.errno, error.strerror, str(self.path)) from None
 
     def _put(self, name, variant, image, values):
         begin, dtype, (_, images, *shape) = self.places[name]
@@ -221,18 +217,3 @@ def writer(path):
     """A Writer of the cache at `path`; unbuffered, so that a full disk is noticed at once."""
     with open(path, "r+b", buffering=0) as file:
         yield Writer(path, file)
-
-
-@contextlib.contextmanager
-def alone(folder):
-    """While entered, no other process fills the caches of `folder`; DataError if one does.
-
-    The lock goes with the process, however it ends.
-    """
-    with open(pathlib.Path(folder, "lock"), "ab") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise DataError(f"{folder}: another process is filling this cache; wait for its end, "
-                            "or give another --cache folder") from None  # fmt: skip
-        yield

@@ -35,6 +35,7 @@ from tqdm import tqdm
 import caffe
 from caffe.proto import caffe_pb2
 from python_layers import roi_selection, teacher_cache
+from python_layers.only_run import only_run
 from python_layers.proposal_data import Batches
 
 HALVED = ("features", "map")  # arrays that --half stores as float16
@@ -227,8 +228,7 @@ def build(options: argparse.Namespace) -> None:
         raise UserError(f"--method {options.method} has no {options.stages[0]}: nothing to cache")
     jobs = [read_job(stage, weights, options) for stage in stages]
     folder = jobs[0].path.parent
-    folder.mkdir(parents=True, exist_ok=True)
-    with teacher_cache.alone(folder):
+    with only_run(folder):
         for leftover in folder.glob(".*.arr.*"):  # of a process that was killed
             leftover.unlink()
         todo = [job for job in jobs if options.rebuild or not is_complete(job)]

@@ -21,6 +21,8 @@ NO_MEMORY = ("out of memory", "can't allocate memory")
 def message(error: BaseException) -> str:
     """The one line about an error, with what saves memory if it is about that."""
     text, first = str(error), str(error).partition("\n")[0]
+    if isinstance(error, OSError) and error.filename is not None:
+        text = f"{error.filename}: {error.strerror}"
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return f"{text}: the disk is full; free some space and run the same command again"
     if not isinstance(error, MemoryError) and not any(words in text for words in NO_MEMORY):

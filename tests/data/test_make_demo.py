@@ -15,6 +15,7 @@ import pytest
 from pycocotools.coco import COCO
 
 from python_layers.array_file import DataError
+from python_layers.only_run import only_run
 
 OPTIONS = {"train": 7, "test": 3, "objects": 11, "size": 128, "seed": 5}
 
@@ -130,7 +131,8 @@ def test_user_mistakes_are_one_line(tmp_path, capsys):
     root = pathlib.Path(make_demo.__file__).parents[1]
     run = subprocess.run(command, capture_output=True, text=True, cwd=root, check=False)
     assert run.returncode == 1
-    assert run.stderr.startswith("make_demo.py: error: [Errno 20] Not a directory: ")
+    told = f"{blocked}/demo: expected a folder, got a file; choose another place"
+    assert run.stderr == f"make_demo.py: error: {told}\n"
     assert run.stderr.count("\n") == 1
 
 
@@ -148,3 +150,10 @@ def test_a_damaged_manifest_counts_as_none(tmp_path):
     (tmp_path / "manifest.json").write_text('{"version": ')
     assert make_demo.make_demo(tmp_path, options, workers=1)
     assert not make_demo.make_demo(tmp_path, options, workers=1)
+
+
+def test_a_second_run_at_once_is_refused(tmp_path):
+    told = f"{tmp_path}: another run is writing here; wait for it"
+    with only_run(tmp_path), pytest.raises(DataError, match=told):
+        make_demo.main(["--out", str(tmp_path)])
+    assert not [*tmp_path.iterdir()]

@@ -93,6 +93,13 @@ def test_options_that_do_not_fit_are_refused(capsys):
         assert message in capsys.readouterr().err
 
 
+def test_a_missing_model_is_named(tmp_path):
+    make_set(tmp_path)
+    words = ["--set", str(tmp_path / "set"), "--method", "edgeboxes", "--model", "none.yml.gz"]
+    with pytest.raises(DataError, match=r"^none\.yml\.gz: no such file: expected a structured"):
+        make_proposals.main(words)
+
+
 def test_a_second_run_at_once_is_refused(folder):
     with own_folder(folder), pytest.raises(DataError, match="set: another run is writing here"):
         make_proposals.make_proposals(folder, SETTINGS, workers=1)

@@ -264,3 +264,9 @@ def test_the_example_of_the_help_is_a_command_line(tool, monkeypatch, capsys):
     monkeypatch.setattr(argparse.ArgumentParser, "parse_args", stop)
     with pytest.raises(ParsedError):
         main(shlex.split(example))
+
+
+def test_an_error_of_a_file_begins_with_its_name(tmp_path, monkeypatch):
+    monkeypatch.setattr("sys.argv", ["data/x.py"])
+    with pytest.raises(SystemExit, match=f"^x.py: error: {tmp_path}: Is a directory$"):
+        prepared.run_tool(lambda _: tmp_path.read_bytes())

@@ -31,3 +31,11 @@ def test_it_is_free_after_an_error(tmp_path):
         raise KeyError
     with only_run(tmp_path), pytest.raises(DataError), only_run(tmp_path):
         pass
+
+
+@pytest.mark.parametrize("name", ["file", "file/below"])
+def test_a_file_in_its_place_is_named(tmp_path, name):
+    (tmp_path / "file").write_text("x")
+    told = f"{name}: expected a folder, got a file; choose another place"
+    with pytest.raises(DataError, match=told), only_run(tmp_path / name):
+        pass

@@ -15,6 +15,7 @@ import train
 
 import caffe
 from python_layers import teacher_cache
+from python_layers.only_run import only_run
 from python_layers.teacher_cache import TeacherCache
 from tests.prepared_sets import make_set
 from tests.tools.tiny_stages import BATCH, IMAGES, edit_net, losses, write_stages
@@ -274,7 +275,7 @@ def test_what_was_there_when_the_disk_was_full_counts(stages, capsys, monkeypatc
     with monkeypatch.context() as patch:
         patch.setattr(teacher_cache.Writer, "_put", filling)
         told = run(["stage1", *words], capsys, 1)
-    assert "No space left on device; free some space and run the same command" in told
+    assert "No space left on device: the disk is full; free some space and run the same" in told
     counts = asked(monkeypatch)
     run(["stage1", *words], capsys)
     assert sum(counts) == ENTRIES - 2 * BATCH
@@ -286,10 +287,10 @@ def test_only_one_builder_at_a_time(stages, capsys):
     caches.mkdir()
     begun = caches / ".stage1.arr.12345"
     begun.write_bytes(b"x")
-    with teacher_cache.alone(caches):
+    with only_run(caches):
         told = run(words, capsys, 1)
-    assert "another process is filling this cache; wait for its end" in told
-    assert [path.name for path in sorted(caches.iterdir())] == [begun.name, "lock"]
+    assert "teacher_cache: another run is writing here; wait for it" in told
+    assert [path.name for path in sorted(caches.iterdir())] == [begun.name]
     run(words, capsys)
     assert not begun.exists(), "what a killed builder left is in nobody's way"
 
@@ -440,7 +441,7 @@ def test_an_unreadable_image_stops_it_whatever_the_net_says(stages, capsys):
     ("words", "told"),
     [
         (("--runs", "nowhere"), "nowhere/seed1/wsddn: no snapshot"),
-        (("--teacher", "nowhere.caffemodel"), "No such file or directory: 'nowhere.caffemodel'"),
+        (("--teacher", "nowhere.caffemodel"), "py: nowhere.caffemodel: No such file or directory"),
         (("--models", "nowhere"), "expected nets in nowhere/demo, where those of no data"),
     ],
 )

@@ -133,7 +133,7 @@ def test_deploy_net_with_given_inputs_and_random_weights(tmp_path, capsys):
         ),
         (["--inputs", "net.prototxt"], "net.prototxt: expected an .npz file of plain arrays"),
         (["--inputs", "more.npz"], "--inputs: expected data, rois, label, got also extra"),
-        (["--inputs", "none.npz"], "No such file or directory: 'none.npz'"),
+        (["--inputs", "none.npz"], "none.npz: No such file or directory"),
         (["--solver", "none.prototxt"], "none.prototxt: cannot read: No such file"),
     ],
 )

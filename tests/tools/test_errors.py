@@ -32,9 +32,15 @@ def test_a_full_disk_has_a_remedy(capsys):
     assert errors.exit_code("x.py", lambda: fail(error)) == 1
     told = capsys.readouterr().err
     assert told.endswith(
-        "'out/log.jsonl': the disk is full; free some space and run the same command again\n"
+        "x.py: out/log.jsonl: No space left on device: the disk is full; free some space and run "
+        "the same command again\n"
     )
     assert told.count("\n") == 1
+
+
+def test_an_error_of_a_file_begins_with_its_name(tmp_path, capsys):
+    assert errors.exit_code("x.py", tmp_path.read_bytes) == 1
+    assert capsys.readouterr().err == f"x.py: {tmp_path}: Is a directory\n"
 
 
 def test_interruption(capsys):
