@@ -21,6 +21,10 @@ _UNLIMITED = 10_000  # columns, where no terminal says how many there are
 
 
 def add_flags(parser: Parser) -> None:
+    parser.epilog = (
+        "Example: caffe weights list vgg16.caffemodel. `caffe weights ACTION --help` has one for "
+        "each action"
+    )
     actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True)
 
     def add(work: Callable[[argparse.Namespace], int | None], example: str) -> Parser:
