@@ -4,6 +4,8 @@ import argparse
 import os
 from importlib.util import find_spec
 
+import numpy as np
+
 from caffe import safetensors_file, weights, weights_file
 from caffe.commands import net_flags
 from caffe.commands.common import Parser, Switch
@@ -87,6 +89,12 @@ def _content(args: argparse.Namespace, net: Net) -> bytes:
         return content
     inputs = examples(net, seed=1)  # others than a trace may have kept
     got = (onnx_model if args.to == "onnx" else torchscript).run(content, inputs)
+    empty = [name for name, values in got.items() if np.size(values) and np.isnan(values).all()]
+    if empty:
+        raise CaffeError(
+            f'net "{net.name}": {", ".join(empty)}: nothing but NaN on random inputs, so that '
+            "there is nothing to compare; nothing was written. Check the weights, or give --noverify"
+        )
     found = differences(net, inputs, got)
     for name, difference in found.items():
         print(f"{name}: {runtime} differs by {difference:.1e}")

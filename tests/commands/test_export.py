@@ -183,6 +183,19 @@ def test_other_numbers_are_not_written(files, tmp_path, capsys, monkeypatch):
     assert "differs" not in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("to", ["onnx", "torchscript"])
+def test_outputs_of_nan_show_nothing(files, tmp_path, capsys, to):
+    broken = caffe.Net(files[1], files[3], caffe.TEST)
+    broken.params["ip"][1].data[...] = np.nan
+    broken.save(files[3])
+    path = tmp_path / "n"
+    assert fails(capsys, *files, "--to", to, path) == (
+        'net "small": y: nothing but NaN on random inputs, so that there is nothing to compare; '
+        "nothing was written. Check the weights, or give --noverify"
+    )
+    assert not path.exists()
+
+
 def test_without_onnx(files, tmp_path, capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnx", None)
     line = fails(capsys, *files, "--to", "onnx", tmp_path / "n.onnx")
