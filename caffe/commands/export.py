@@ -93,7 +93,7 @@ def _content(args: argparse.Namespace, net: Net) -> bytes:
     if empty:
         raise CaffeError(
             f'net "{net.name}": {", ".join(empty)}: nothing but NaN on random inputs, so that '
-            "there is nothing to compare; nothing was written. Check the weights, or give --noverify"
+            "there is nothing to compare; nothing was written. Look at the weights, or --noverify"
         )
     found = differences(net, inputs, got)
     for name, difference in found.items():

@@ -191,7 +191,7 @@ def test_outputs_of_nan_show_nothing(files, tmp_path, capsys, to):
     path = tmp_path / "n"
     assert fails(capsys, *files, "--to", to, path) == (
         'net "small": y: nothing but NaN on random inputs, so that there is nothing to compare; '
-        "nothing was written. Check the weights, or give --noverify"
+        "nothing was written. Look at the weights, or --noverify"
     )
     assert not path.exists()
 
