@@ -480,8 +480,9 @@ class Net:
             loss = self._forward_stretches() if self.recompute else self._forward(0, layers[-1])
             roots = [top for top in self._loss_weights if self._has_gradient(top)]
             self._differentiate(roots, [], layers, keep_graph=False)
-            losses = {self._name_of(top) for top in self._loss_weights}
-            for name in self._blobs.keys() - losses:
+            # Losses have theirs, and what nothing is learned from has none.
+            known = [*self._loss_weights, *(top for top, edge in self._edges.items() if not edge)]
+            for name in self._blobs.keys() - set(map(self._name_of, known)):
                 self._blobs[name].leave_out_diff()
         self._release()
         return loss
