@@ -10,6 +10,7 @@ from google.protobuf import text_format
 
 import caffe
 from caffe import CaffeError, solver_param, updates
+from caffe.device import current_device
 from caffe.proto import caffe_pb2
 from tests.layer_checks import relative_error
 from tests.solver_checks import (
@@ -139,7 +140,7 @@ def test_sgd_in_any_memory_format(tmp_path, monkeypatch):
         results.append((solver.net.params["conv"][0].data.copy(), len(used)))
         del held
     (plain, often), *others = results
-    assert often == 3
+    assert often == (3 if current_device().type in ("cpu", "cuda") else 0)
     assert all(count < 3 for _, count in others)
     for weights, _ in others:
         np.testing.assert_allclose(weights, plain, rtol=1e-5, atol=1e-7)
