@@ -5,6 +5,7 @@ import re
 
 import numpy as np
 import pytest
+import torch
 
 import caffe
 from tests.layer_checks import net_from_text
@@ -73,4 +74,4 @@ def test_looking_at_parameters_leaves_them_where_they_are(tmp_path, caplog, gpu)
     caffe.set_mode_gpu()
     net, _, _ = run(tmp_path, caplog, "debug_info: true")
     for blob in net.params["fc"]:
-        assert blob.tensor(gpu) is blob.used
+        assert blob.tensor(gpu) is blob.used[torch.float32]
