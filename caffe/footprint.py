@@ -71,8 +71,7 @@ def of_training(
         return Footprint(_FLOAT * every + copies, gradients, 0, maps, working, 0)
     several = solver.iter_size > 1
     slots = getattr(updates, solver.type).slots
-    at_once = solver.type == "SGD" and solver.momentum and solver.regularization_type != "L1"
-    regularised = bool(solver.weight_decay) and not at_once
+    regularised = bool(solver.weight_decay) and not updates.in_one_pass(solver)
     return Footprint(
         weights=_FLOAT * every + copies,
         gradients=gradients * (2 if several else 1),

@@ -28,7 +28,7 @@ from caffe.recompute import stretches
 from caffe.registry import layer_class
 
 _AUTOMATIC = "(automatic)"  # what Caffe calls the top of a loss layer that names none
-_SMALL = 2**22  # numbers in the blobs of a net that keeps their diffs anyway, for 6% of a step
+_SMALL = 2**22  # numbers in the blobs of a net that keeps their diffs anyway: time, memory
 _PHASES = {"TRAIN": caffe_pb2.TRAIN, "TEST": caffe_pb2.TEST}
 
 

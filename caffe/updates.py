@@ -48,9 +48,9 @@ class Rule:
     def fused(
         self, w: Tensors, g: Tensors, history: list[Tensors], rate: float, decay: float
     ) -> Step | None:
-        """`update` for g + decay * w in one pass over the memory; None where PyTorch has no such.
+        """`update` for g + decay * w in one pass over the memory, see `in_one_pass`.
 
-        Nothing has changed then.
+        None where the tensors do not allow it; nothing has changed then.
         """
         return None
 
@@ -60,7 +60,7 @@ class SGD(Rule):
 
     def fused(self, w, g, history, rate, decay):
         (h,) = history
-        if not self.momentum or not all(map(_lie_alike, w, g, h)):
+        if not all(map(_lie_alike, w, g, h)):
             return None
         # PyTorch's rule has the rate outside h; its dampening leaves as much of g as we want.
         options = {"lr": 1.0, "dampening": 1 - rate, "nesterov": False, "maximize": False}
@@ -151,6 +151,12 @@ class Adam(Rule):
         return _subtract_ratio(w, m, v, self.delta, rate * correction)
 
 
+def in_one_pass(param: caffe_pb2.SolverParameter) -> bool:
+    """Whether PyTorch has a kernel for the solver's whole update, weight decay included."""
+    l1 = param.weight_decay and param.regularization_type == "L1"
+    return bool(param.type == "SGD" and param.momentum and not l1)
+
+
 def _lie_alike(w: torch.Tensor, g: torch.Tensor, h: torch.Tensor) -> bool:
     """Whether a kernel may take them for three rows of numbers in one order."""
     dense = w.is_contiguous() or w.is_contiguous(memory_format=torch.channels_last)
@@ -232,12 +238,11 @@ class Updater:
     def _step(
         self, w: Tensors, g: Tensors, history: list[Tensors], rate: float, decay: float, t: int
     ) -> Step:
-        l1 = self._param.regularization_type == "L1"
-        step = None if decay and l1 else self._rule.fused(w, g, history, rate, decay)
-        if step:
+        if in_one_pass(self._param) and (step := self._rule.fused(w, g, history, rate, decay)):
             return step
         if decay:
-            g = list(torch._foreach_add(g, torch._foreach_sign(w) if l1 else w, alpha=decay))
+            pull = torch._foreach_sign(w) if self._param.regularization_type == "L1" else w
+            g = list(torch._foreach_add(g, pull, alpha=decay))
         return self._rule.update(w, g, history, rate, t)
 
     def _history_of(self, indices: list[int], weights: Tensors) -> list[Tensors]:

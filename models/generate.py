@@ -127,6 +127,12 @@ def own_dataset(name: str, classes: int, images: int, like: str) -> Dataset:
     return dataclasses.replace(model, recipes=recipes, **own)
 
 
+def write(path: Path, head: str, message: Message | None) -> None:
+    """Write one of the Files."""
+    text = text_format.MessageToString(message) if message else ""
+    write_atomic(path, (head + text).encode())
+
+
 def parser() -> argparse.ArgumentParser:
     """The command line, documented by --help."""
     make = argparse.ArgumentParser(
@@ -178,8 +184,7 @@ def main() -> int:
         if options.check and differs(path, message, head):
             wrong.append(path)
         elif not options.check:
-            text = text_format.MessageToString(message) if message else ""
-            write_atomic(path, (head + text).encode())
+            write(path, head, message)
     for path in wrong:
         print(f"{path}: differs from models/generate.py", file=sys.stderr)
     print(f"{count} files, {len(wrong)} differ" if options.check else f"{count} files written")

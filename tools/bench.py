@@ -97,6 +97,12 @@ def measure(models: Path) -> dict:
     return results
 
 
+def data_path_parts() -> dict[str, float]:
+    """Milliseconds of each part of the data path for an image, on one core."""
+    times = median_times(data_path_rivals.parts(), 40)
+    return {name: 1e3 * seconds / data_path_rivals.BATCH for name, seconds in times.items()}
+
+
 def _milliseconds(seconds: float) -> str:
     return f"{seconds * 1e3:.0f} ms" if seconds > 0.01 else f"{seconds * 1e3:.3f} ms"
 
@@ -124,6 +130,7 @@ def main() -> int:
     logging.getLogger("caffe").addHandler(logging.NullHandler())  # the nets' logs
     results = measure(options.models)
     scale = list_scale.measure(list_scale.LINES, list_scale.BOXES)
+    parts = data_path_parts()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     about = f"{hardware()}, torch {torch.__version__}"
     record = {
@@ -131,10 +138,13 @@ def main() -> int:
         "hardware": about,
         "peak_memory_GiB": round(peak, 2),
         "benches": results,
+        "data_path_ms_per_image": parts,
         "list_scale": scale,
     }
     write_atomically(options.json, json.dumps(record, indent=1).encode() + b"\n")
     show(results, Console())
+    for name, milliseconds in parts.items():
+        print(f"data path on one core, an image: {name:28}{milliseconds:6.2f} ms")
     list_scale.show(scale)
     print(f"{about}; peak memory {peak:.1f} GiB; written to {options.json}")
     return 0

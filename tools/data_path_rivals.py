@@ -109,6 +109,36 @@ def run_opencv(load: Load, paths: Sequence[Path], threads: int) -> None:
         collections.deque(pool.map(load, paths), maxlen=0)
 
 
+def parts() -> Calls:
+    """What a mini-batch is made of, on one core, and the whole of it by each.
+
+    cv2 has one thread from then on.
+    """
+    keep_freed_memory()
+    cv2.setNumThreads(1)
+    folder = tempfile.TemporaryDirectory()
+    atexit.register(folder.cleanup)
+    paths = make_set(Path(folder.name), BATCH)
+    batches = start_layer(Path(folder.name), 1)[0].batches
+    images = [decode(path) for path in paths]
+    room, planes = np.empty((SIDE, SIDE, 3), np.uint8), np.empty((3, SIDE, SIDE), np.uint8)
+    floats, data = (np.empty((*n, *planes.shape), np.float32) for n in ((), (BATCH,)))
+
+    def whole() -> np.ndarray:
+        pixels, *_ = batches.prepare(batches.plan(0), SIDE)
+        batches.subtract_mean(pixels, data)
+        return data
+
+    return {
+        "decode": lambda: [decode(path) for path in paths],
+        "resize": lambda: [cv2.resize(image, (SIDE, SIDE), dst=room) for image in images],
+        "split into planes": lambda: [cv2.split(room, list(planes)) for _ in images],
+        "convert to float32": lambda: [np.copyto(floats, planes) for _ in images],
+        "all, ProposalData": whole,
+        "all, cv2.dnn.blobFromImage": lambda: [net_input(path) for path in paths],
+    }
+
+
 def calls(load: Load, memory_kept: bool) -> Calls:
     """Some epochs by each, OpenCV with `load` in a process of its own.
 

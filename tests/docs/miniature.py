@@ -55,12 +55,9 @@ GENERATE = """
 import sys
 sys.path.insert(0, "models")
 import generate
-from google.protobuf import text_format
-from caffe.files import write_atomic
 dataset = next(each for each in generate.DATASETS if each.name == {name!r})
-for path, head, message in generate.dataset_files(dataset):
-    text = text_format.MessageToString(message) if message else ""
-    write_atomic(path, (head + text).encode())
+for file in generate.dataset_files(dataset):
+    generate.write(*file)
 """
 
 
